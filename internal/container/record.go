@@ -1,0 +1,64 @@
+// Package container holds the record of one container and the moves it may
+// make. A record is what the engine stores, one transaction a change; nothing
+// in it is derived from a live process but State.Pid.
+package container
+
+import (
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/berth-containers/berth/internal/network"
+)
+
+// Record is everything the engine remembers of one container.
+type Record struct {
+	ID      string    `json:"id"`   // 64 hex
+	Name    string    `json:"name"` // without the leading slash
+	Created time.Time `json:"created"`
+
+	Image   string        `json:"image"`   // the reference as the user gave it
+	ImageID digest.Digest `json:"imageId"` // the image's ID, "" for the image "host"
+
+	// Config is the user's, merged with the image's.
+	Config     *container.Config     `json:"config"`
+	HostConfig *container.HostConfig `json:"hostConfig"`
+	Mounts     []Mount               `json:"mounts,omitempty"`
+
+	State        State             `json:"state"`
+	RestartCount int               `json:"restartCount,omitempty"`
+	Endpoint     *network.Endpoint `json:"endpoint,omitempty"` // of the last or current run
+
+	// StoppedByUser keeps "unless-stopped" and "always" from restarting it.
+	StoppedByUser bool `json:"stoppedByUser,omitempty"`
+}
+
+// State is where in its life a container is.
+type State struct {
+	Status     Status    `json:"status"`
+	Pid        int       `json:"pid,omitempty"`
+	ExitCode   int       `json:"exitCode"`          // -1 with Error set: not known
+	Error      string    `json:"error,omitempty"`   // why it did not start, or why the code is unknown
+	OOMKilled  bool      `json:"oomKilled,omitempty"`
+	StartedAt  time.Time `json:"startedAt"`
+	FinishedAt time.Time `json:"finishedAt"`
+	CgroupPath string    `json:"cgroupPath,omitempty"`
+}
+
+// Mount is one resolved mount of a container besides its root filesystem.
+type Mount struct {
+	Type        mount.Type        `json:"type"`             // bind, volume, tmpfs
+	Name        string            `json:"name,omitempty"`   // of a volume
+	Source      string            `json:"source,omitempty"` // path on the host
+	Destination string            `json:"destination"`
+	Mode        string            `json:"mode,omitempty"` // as given with -v
+	RW          bool              `json:"rw"`
+	Propagation mount.Propagation `json:"propagation,omitempty"`
+	Driver      string            `json:"driver,omitempty"`
+	// Anonymous volumes go with the container (rm -v, --rm).
+	Anonymous bool                `json:"anonymous,omitempty"`
+	Tmpfs     *mount.TmpfsOptions `json:"tmpfs,omitempty"`
+	Bind      *mount.BindOptions  `json:"bind,omitempty"`
+}

@@ -1,0 +1,58 @@
+// Package runtime makes containers out of OCI runtime specifications: it clones
+// an init into new namespaces, mounts the root filesystem there, joins the
+// cgroup and executes the program. It keeps no daemon, reaps no child and
+// stores no state of its own: the caller is the parent of each process it is
+// handed and waits for it.
+package runtime
+
+import (
+	"os"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/berth-containers/berth/internal/oci"
+)
+
+// CreateOptions describe one container.
+type CreateOptions struct {
+	ID   string
+	Spec *specs.Spec
+	// Bundle is the directory that a relative Spec.Root.Path starts from.
+	Bundle string
+	// Rootfs, if set, is mounted inside the container in place of Spec.Root.Path.
+	Rootfs *oci.Rootfs
+	// Stdio are the files for descriptors 0, 1 and 2. Ignored with
+	// Spec.Process.Terminal: then Container.Console is the master of a new
+	// pseudo-terminal of the container's own devpts, sized Spec.Process.ConsoleSize.
+	Stdio [3]*os.File
+}
+
+// Container is a created container: its init has set everything up and waits
+// before execve until Start.
+type Container struct {
+	ID      string
+	Pid     int
+	Pidfd   *os.File
+	Console *os.File // pty master; nil without a terminal
+	// CgroupPath is Spec.Linux.CgroupsPath as used, relative to each
+	// hierarchy's root; empty if the container has no cgroup of its own.
+	CgroupPath string
+
+	gate *gate
+}
+
+// ExecOptions describe one more process in a running container.
+type ExecOptions struct {
+	Pid        int // the container's init, as seen from the caller
+	CgroupPath string
+	Spec       *specs.Spec    // the container's: namespaces, seccomp, masked paths
+	Process    *specs.Process // what to run
+	Stdio      [3]*os.File    // as in CreateOptions
+}
+
+// Process is a process started by Exec; the caller waits for Pid.
+type Process struct {
+	Pid     int
+	Pidfd   *os.File
+	Console *os.File
+}

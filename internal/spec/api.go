@@ -1,0 +1,36 @@
+// Package spec turns a container's record into an OCI runtime specification:
+// namespaces, mounts, capabilities, seccomp, devices, limits, with Docker's
+// defaults. It is pure: it reads nothing but its input and the host facts in it.
+package spec
+
+import (
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/berth-containers/berth/internal/container"
+)
+
+// Input is what Build needs.
+type Input struct {
+	Record *container.Record
+	// NetNS, PidNS, IpcNS, UtsNS are paths of namespaces to join; "" makes a
+	// new one, "host" stays in the engine's.
+	NetNS, PidNS, IpcNS, UtsNS string
+	// Files of the engine that are bound into the container; "" leaves one out.
+	HostnameFile, HostsFile, ResolvConfFile string
+	// ShmDir is joined with --ipc container:X; "" makes a new tmpfs of ShmSize.
+	ShmDir string
+	// InitBinary is bound at /sbin/docker-init and becomes PID 1 with --init.
+	InitBinary string
+	// CgroupParent is the engine's cgroup parent, for example "/berth"; the
+	// container's cgroup is CgroupParent/ID unless HostConfig.CgroupParent says otherwise.
+	CgroupParent string
+	// CgroupV2 is whether the host has the unified hierarchy only.
+	CgroupV2 bool
+	// Secrets of the host that a warning names, and the sysctl that are safe, are constants.
+}
+
+// Output is the specification and what the user should be told.
+type Output struct {
+	Spec     *specs.Spec
+	Warnings []string
+}
