@@ -9,8 +9,6 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/opencontainers/go-digest"
-
-	"github.com/berth-containers/berth/internal/network"
 )
 
 // Record is everything the engine remembers of one container.
@@ -27,9 +25,9 @@ type Record struct {
 	HostConfig *container.HostConfig `json:"hostConfig"`
 	Mounts     []Mount               `json:"mounts,omitempty"`
 
-	State        State             `json:"state"`
-	RestartCount int               `json:"restartCount,omitempty"`
-	Endpoint     *network.Endpoint `json:"endpoint,omitempty"` // of the last or current run
+	State        State     `json:"state"`
+	RestartCount int       `json:"restartCount,omitempty"`
+	Endpoint     *Endpoint `json:"endpoint,omitempty"` // of the last or current run
 
 	// StoppedByUser keeps "unless-stopped" and "always" from restarting it.
 	StoppedByUser bool `json:"stoppedByUser,omitempty"`
@@ -39,8 +37,8 @@ type Record struct {
 type State struct {
 	Status     Status    `json:"status"`
 	Pid        int       `json:"pid,omitempty"`
-	ExitCode   int       `json:"exitCode"`          // -1 with Error set: not known
-	Error      string    `json:"error,omitempty"`   // why it did not start, or why the code is unknown
+	ExitCode   int       `json:"exitCode"`        // -1 with Error set: not known
+	Error      string    `json:"error,omitempty"` // why it did not start, or why the code is unknown
 	OOMKilled  bool      `json:"oomKilled,omitempty"`
 	StartedAt  time.Time `json:"startedAt"`
 	FinishedAt time.Time `json:"finishedAt"`

@@ -7,7 +7,11 @@
 // endpoint is taken away.
 package network
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/berth-containers/berth/internal/container"
+)
 
 // Config describes the network of one engine.
 type Config struct {
@@ -21,32 +25,12 @@ type Config struct {
 	StateDir string
 }
 
-// Port publishes one port of a container.
-type Port struct {
-	Proto         string     `json:"proto"` // "tcp" or "udp"
-	HostIP        netip.Addr `json:"hostIp"`
-	HostPort      uint16     `json:"hostPort"` // 0 in a request: any free one
-	ContainerPort uint16     `json:"containerPort"`
-}
-
 // Request asks for an endpoint.
 type Request struct {
 	ContainerID string
 	// PreferIP is the address the container had before; it is taken if free.
 	PreferIP netip.Addr
-	Ports    []Port
-}
-
-// Endpoint is a container's place in the bridge network; plain data that the
-// engine stores in the container's record.
-type Endpoint struct {
-	ID          string       `json:"id"` // 64 hex
-	ContainerID string       `json:"containerId"`
-	HostLink    string       `json:"hostLink"` // name of the veth's end on the bridge
-	IP          netip.Prefix `json:"ip"`       // for example 172.30.0.5/16
-	Gateway     netip.Addr   `json:"gateway"`
-	MAC         string       `json:"mac"`
-	Ports       []Port       `json:"ports,omitempty"` // HostPort filled in
+	Ports    []container.Port
 }
 
 // Sandbox is a network namespace with its endpoint inside, ready for a
@@ -54,6 +38,6 @@ type Endpoint struct {
 // in the namespace, it may be closed.
 type Sandbox struct {
 	NetNS    string
-	Endpoint Endpoint
+	Endpoint container.Endpoint
 	release  func() error
 }

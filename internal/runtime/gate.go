@@ -1,0 +1,4 @@
+package runtime
+
+// gate holds a created container back before execve.
+type gate struct{}
