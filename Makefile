@@ -1,0 +1,62 @@
+# Berth: `make demo` and `make test` each do all of their own set-up on a fresh
+# Debian machine (as root, with Go and git present).
+
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOBUILD  := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/berth-containers/berth/internal/version.Version=$(VERSION)'
+BINARIES := berth berthd berth-shim berth-runtime berth-init
+
+# Debian packages: what the demo runs on, what the tests judge with, what the
+# benchmark measures against.
+DEMO_PACKAGES  := busybox-static docker-registry iproute2 curl ca-certificates
+TEST_PACKAGES  := $(DEMO_PACKAGES) skopeo docker-cli python3
+BENCH_PACKAGES := $(TEST_PACKAGES) docker.io podman crun runc iptables
+
+.PHONY: all build test lint demo bench vm install uninstall clean packages-demo packages-test packages-bench
+
+all: build
+
+build: $(addprefix bin/,$(BINARIES))
+
+# Go's own cache decides what is out of date.
+.PHONY: $(addprefix bin/,$(BINARIES))
+$(addprefix bin/,$(BINARIES)): bin/%:
+	$(GOBUILD) -o $@ ./cmd/$*
+
+packages-demo packages-test packages-bench: packages-%:
+	@hack/packages $(if $(filter demo,$*),$(DEMO_PACKAGES),$(if $(filter test,$*),$(TEST_PACKAGES),$(BENCH_PACKAGES)))
+
+lint:
+	@test -z "$$(gofmt -l cmd internal test)" || { echo 'gofmt these:'; gofmt -l cmd internal test; exit 1; }
+	go vet ./...
+	bash -n hack/* .ci/run
+
+# One run of go test over everything, so that its lines are the last ones.
+# -p 1: the black-box packages each look at the whole machine for leaks.
+test: packages-test build lint
+	BERTH_BIN=$(CURDIR)/bin go test -race -timeout 20m ./internal/... ./cmd/...
+	BERTH_BIN=$(CURDIR)/bin go test -p 1 -count=1 -timeout 20m ./test/...
+
+demo: packages-demo build
+	hack/demo
+
+bench: packages-bench build
+	BERTH_BIN=$(CURDIR)/bin go run ./test/bench
+
+vm: build
+	BERTH_BIN=$(CURDIR)/bin BERTH_VM=1 go test -count=1 -timeout 30m ./test/vm/...
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 0755 $(addprefix bin/,$(BINARIES)) $(DESTDIR)$(PREFIX)/bin
+	for unit in contrib/systemd/*; do \
+		sed 's|@bindir@|$(PREFIX)/bin|g' $$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$unit); \
+	done
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(BINARIES))
+	for unit in contrib/systemd/*; do rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$unit); done
+
+clean:
+	rm -rf bin
