@@ -1,0 +1,19 @@
+// Package e2e drives the built binaries as a user does: through berth, through
+// the stock docker CLI and through the API.
+package e2e
+
+import (
+	"testing"
+
+	"github.com/berth-containers/berth/test/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+// engine is a fresh engine that has the image busybox.
+func engine(t *testing.T, flags ...string) *harness.Engine {
+	t.Helper()
+	e := harness.New(t, flags...)
+	e.Busybox()
+	return e
+}

@@ -1,0 +1,126 @@
+package harness
+
+import (
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// place is what a test must leave as it found it: one line a thing.
+type place struct {
+	mounts, links, processes []string
+}
+
+func look(t testing.TB) place {
+	t.Helper()
+	var p place
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		p.mounts = append(p.mounts, strings.TrimSpace(line))
+	}
+	ifaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, iface := range ifaces {
+		p.links = append(p.links, iface.Name)
+	}
+	for _, pid := range Processes() {
+		p.processes = append(p.processes, fmt.Sprintf("%d %s", pid, strings.Join(cmdline(pid), " ")))
+	}
+	return p
+}
+
+// compare waits until everything is as before: the kernel takes links and
+// processes down a moment after they were let go.
+func (before place) compare(t testing.TB, e *Engine) {
+	t.Helper()
+	deadline := time.Now().Add(Patience)
+	for {
+		left := before.left(t, e)
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("left behind:\n  %s", strings.Join(left, "\n  "))
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (before place) left(t testing.TB, e *Engine) []string {
+	t.Helper()
+	now := look(t)
+	var left []string
+	left = append(left, added("mount ", before.mounts, now.mounts)...)
+	left = append(left, added("link ", before.links, now.links)...)
+	for _, line := range added("process ", before.processes, now.processes) {
+		if !strings.Contains(line, "<defunct>") {
+			left = append(left, line)
+		}
+	}
+	for _, dir := range cgroups(e.CgroupParent) {
+		left = append(left, "cgroup "+dir)
+	}
+	for _, name := range []string{"containers", "volumes"} {
+		entries, _ := os.ReadDir(filepath.Join(e.DataRoot, name))
+		for _, entry := range entries {
+			if entry.IsDir() && name == "containers" {
+				left = append(left, "folder "+filepath.Join(name, entry.Name()))
+			}
+		}
+	}
+	return left
+}
+
+func added(kind string, before, now []string) []string {
+	var lines []string
+	for _, line := range now {
+		if !slices.Contains(before, line) {
+			lines = append(lines, kind+line)
+		}
+	}
+	return lines
+}
+
+// cgroups lists the cgroups below an engine's parent; the parent itself may stay
+// until the engine's folder goes, so it is removed here once it is empty.
+func cgroups(parent string) []string {
+	var left []string
+	for _, root := range cgroupRoots() {
+		top := filepath.Join(root, parent)
+		_ = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() && path != top {
+				left = append(left, path)
+			}
+			return nil
+		})
+		if len(left) == 0 {
+			_ = os.Remove(top)
+		}
+	}
+	return left
+}
+
+func cgroupRoots() []string {
+	b, _ := os.ReadFile("/proc/self/mountinfo")
+	var roots []string
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		sep := slices.Index(f, "-")
+		if sep > 0 && len(f) > sep+1 && (f[sep+1] == "cgroup" || f[sep+1] == "cgroup2") {
+			roots = append(roots, f[4])
+		}
+	}
+	return roots
+}
