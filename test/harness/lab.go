@@ -22,7 +22,10 @@ import (
 const stage = "BERTH_LAB_STAGE"
 
 // Main runs a package's tests inside a lab and exits with their status.
-func Main(m *testing.M) {
+func Main(m *testing.M) { Enter(m.Run) }
+
+// Enter runs what is given inside a lab and exits with the code it returns.
+func Enter(run func() int) {
 	var code int
 	var err error
 	switch os.Getenv(stage) {
@@ -31,7 +34,7 @@ func Main(m *testing.M) {
 	case "init":
 		code, err = initLab()
 	default:
-		code = m.Run()
+		code = run()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)

@@ -105,7 +105,8 @@ func (e *Engine) Busybox() {
 	}
 }
 
-var busybox = sync.OnceValues(func() ([]byte, error) {
+// BusyboxTar is the root filesystem of the image "busybox" as a tar archive.
+var BusyboxTar = sync.OnceValues(func() ([]byte, error) {
 	program, err := os.ReadFile("/bin/busybox")
 	if err != nil {
 		return nil, err
@@ -145,7 +146,7 @@ var busybox = sync.OnceValues(func() ([]byte, error) {
 
 func busyboxTar(t testing.TB) []byte {
 	t.Helper()
-	b, err := busybox()
+	b, err := BusyboxTar()
 	if err != nil {
 		t.Fatalf("make the busybox image (package busybox-static): %v", err)
 	}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/berth-containers/berth/test/harness"
+)
+
+// row is one line of the table.
+type row struct {
+	name, unit string
+	rounds     int // at most this many, for the long ones; 0: as asked
+	measure    func(*system) (float64, error)
+}
+
+func rows(crowd int) []row {
+	return []row{
+		{"run --rm, bridge", "ms", 0, timed("run", "--rm", "busybox", "true")},
+		{"run --rm, no network", "ms", 0, timed("run", "--rm", "--network", "none", "busybox", "true")},
+		{"exec", "ms", 0, beside(timed("exec", "beside", "true"))},
+		{"version", "ms", 0, timed("version")},
+		{"ps, one container", "ms", 0, beside(timed("ps"))},
+		{"many: run -d, 8 at a time", "containers/s", 2, func(s *system) (float64, error) { return rate(s, crowd) }},
+		{"many: rm -f of all", "ms", 2, func(s *system) (float64, error) { return removal(s, crowd) }},
+		{"many: memory per idle container", "MiB PSS", 2, func(s *system) (float64, error) { return memory(s, crowd) }},
+		{"idle engine", "MiB PSS", 2, func(s *system) (float64, error) { return pss(s), nil }},
+	}
+}
+
+func timed(args ...string) func(*system) (float64, error) {
+	return func(s *system) (float64, error) {
+		began := time.Now()
+		err := s.do(args...)
+		return ms(time.Since(began)), err
+	}
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// beside measures with one container running.
+func beside(measure func(*system) (float64, error)) func(*system) (float64, error) {
+	return func(s *system) (figure float64, err error) {
+		if err := s.do("run", "-d", "--name", "beside", "busybox", "sleep", "100000"); err != nil {
+			return 0, err
+		}
+		figure, err = measure(s)
+		return figure, errors.Join(err, s.do("rm", "-f", "beside"))
+	}
+}
+
+// gather starts a crowd, 8 at a time.
+func gather(s *system, count int) error {
+	var wg sync.WaitGroup
+	next, errs := make(chan int), make(chan error, count)
+	for range 8 {
+		wg.Go(func() {
+			for i := range next {
+				errs <- s.do("run", "-d", "--name", fmt.Sprint("crowd", i), "busybox", "sleep", "100000")
+			}
+		})
+	}
+	for i := range count {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	close(errs)
+	var all error
+	for err := range errs {
+		all = errors.Join(all, err)
+	}
+	return all
+}
+
+func disperse(s *system, count int) error {
+	args := []string{"rm", "-f"}
+	for i := range count {
+		args = append(args, fmt.Sprint("crowd", i))
+	}
+	return s.do(args...)
+}
+
+func rate(s *system, count int) (float64, error) {
+	began := time.Now()
+	err := gather(s, count)
+	perSecond := float64(count) / time.Since(began).Seconds()
+	return perSecond, errors.Join(err, disperse(s, count))
+}
+
+func removal(s *system, count int) (float64, error) {
+	if err := gather(s, count); err != nil {
+		return 0, errors.Join(err, disperse(s, count))
+	}
+	began := time.Now()
+	err := disperse(s, count)
+	return ms(time.Since(began)), err
+}
+
+func memory(s *system, count int) (float64, error) {
+	idle := pss(s)
+	if err := gather(s, count); err != nil {
+		return 0, errors.Join(err, disperse(s, count))
+	}
+	settle := time.NewTimer(3 * time.Second) // what starting them cost is collected
+	<-settle.C
+	full := pss(s)
+	return (full - idle) / float64(count), disperse(s, count)
+}
+
+// pss adds up the memory, shared pages in part, of every process of a system
+// that is not a container's own, in MiB.
+func pss(s *system) float64 {
+	var kib float64
+	for _, pid := range harness.Processes() {
+		dir := filepath.Join("/proc", strconv.Itoa(pid))
+		cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+		args := strings.ReplaceAll(string(cmdline), "\x00", " ")
+		if !strings.Contains(args, s.root) || strings.Contains(args, "test/bench") {
+			continue
+		}
+		rollup, _ := os.ReadFile(filepath.Join(dir, "smaps_rollup"))
+		for line := range strings.Lines(string(rollup)) {
+			if f := strings.Fields(line); len(f) > 1 && f[0] == "Pss:" {
+				n, _ := strconv.ParseFloat(f[1], 64)
+				kib += n
+			}
+		}
+	}
+	return kib / 1024
+}
