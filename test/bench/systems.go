@@ -15,10 +15,10 @@ import (
 
 // system is one engine with its client.
 type system struct {
-	name    string
-	client  []string
-	env     []string
-	root    string   // a path that its processes' command lines have in them
+	name   string
+	client []string
+	env    []string
+	root   string // a path that its processes' command lines have in them
 }
 
 // do runs the client and waits for it.

@@ -88,7 +88,7 @@ func (e *Engine) TryStart() error {
 	args := append([]string{
 		"--data-root", e.DataRoot, "--exec-root", e.ExecRoot, "--host", "unix://" + e.Socket,
 		"--cgroup-parent", e.CgroupParent, "--pidfile", filepath.Join(e.Dir, "berthd.pid"),
-				"--log-level", "debug",
+		"--log-level", "debug",
 	}, e.Flags...)
 	e.cmd = exec.Command(Bin(e.t, "berthd"), args...)
 	e.cmd.Stdout, e.cmd.Stderr = e.log, e.log
