@@ -10,7 +10,7 @@ BINARIES := berth berthd berth-shim berth-runtime berth-init
 # Debian packages: what the demo runs on, what the tests judge with, what the
 # benchmark measures against.
 DEMO_PACKAGES  := busybox-static docker-registry iproute2 curl ca-certificates
-TEST_PACKAGES  := $(DEMO_PACKAGES) skopeo docker-cli python3
+TEST_PACKAGES  := $(DEMO_PACKAGES) skopeo docker-cli python3 qemu-system-x86 kmod
 BENCH_PACKAGES := $(TEST_PACKAGES) docker.io podman crun runc iptables
 
 .PHONY: all build test lint demo bench vm install uninstall clean packages-demo packages-test packages-bench
@@ -32,11 +32,10 @@ lint:
 	go vet ./...
 	bash -n hack/* .ci/run
 
-# One run of go test over everything, so that its lines are the last ones.
 # -p 1: the black-box packages each look at the whole machine for leaks.
-test: packages-test build lint
+test: packages-test build lint bin/kernel/vmlinuz
 	BERTH_BIN=$(CURDIR)/bin go test -race -timeout 20m ./internal/... ./cmd/...
-	BERTH_BIN=$(CURDIR)/bin go test -p 1 -count=1 -timeout 20m ./test/...
+	BERTH_BIN=$(CURDIR)/bin BERTH_KERNEL=$(CURDIR)/bin/kernel go test -p 1 -count=1 -timeout 20m ./test/...
 
 demo: packages-demo build
 	hack/demo
@@ -44,8 +43,11 @@ demo: packages-demo build
 bench: packages-bench build
 	BERTH_BIN=$(CURDIR)/bin go run ./test/bench
 
-vm: build
-	BERTH_BIN=$(CURDIR)/bin BERTH_VM=1 go test -count=1 -timeout 30m ./test/vm/...
+vm: packages-test build bin/kernel/vmlinuz
+	BERTH_BIN=$(CURDIR)/bin BERTH_KERNEL=$(CURDIR)/bin/kernel go test -count=1 -timeout 20m -v ./test/vm/...
+
+bin/kernel/vmlinuz:
+	hack/kernel bin/kernel
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system
