@@ -30,6 +30,7 @@ packages-demo packages-test packages-bench: packages-%:
 lint:
 	@test -z "$$(gofmt -l cmd internal test)" || { echo 'gofmt these:'; gofmt -l cmd internal test; exit 1; }
 	go vet ./...
+	go tool staticcheck ./...
 	bash -n hack/* .ci/run
 
 # -p 1: the black-box packages each look at the whole machine for leaks.
