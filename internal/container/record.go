@@ -60,3 +60,10 @@ type Mount struct {
 	Tmpfs     *mount.TmpfsOptions `json:"tmpfs,omitempty"`
 	Bind      *mount.BindOptions  `json:"bind,omitempty"`
 }
+
+// Clone returns a copy to change and publish in r's place. What it points to
+// stays shared, so it must be replaced, never written to.
+func (r *Record) Clone() *Record {
+	c := *r
+	return &c
+}

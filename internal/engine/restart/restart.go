@@ -1,0 +1,63 @@
+// Package restart decides whether and when a container runs again.
+package restart
+
+import (
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+)
+
+const (
+	first  = 100 * time.Millisecond
+	most   = time.Minute
+	steady = 10 * time.Second // a run this long was a success: begin anew
+)
+
+// Backoff is the pause before the next run; the zero value is for a container
+// that has not failed yet.
+type Backoff struct{ last time.Duration }
+
+// Next returns the pause after a run of this length: 100 ms, doubled each time
+// up to a minute, 100 ms again after a run of 10 s.
+func (b *Backoff) Next(ran time.Duration) time.Duration {
+	switch {
+	case b.last == 0 || ran >= steady:
+		b.last = first
+	default:
+		b.last = min(2*b.last, most)
+	}
+	return b.last
+}
+
+// Exit is what the policy looks at when a run has ended.
+type Exit struct {
+	Code          int
+	Count         int // restarts so far
+	StoppedByUser bool
+}
+
+// Again is whether the policy wants another run.
+func Again(p container.RestartPolicy, e Exit) bool {
+	if e.StoppedByUser {
+		return false
+	}
+	switch p.Name {
+	case container.RestartPolicyAlways, container.RestartPolicyUnlessStopped:
+		return true
+	case container.RestartPolicyOnFailure:
+		return e.Code != 0 && (p.MaximumRetryCount == 0 || e.Count < p.MaximumRetryCount)
+	}
+	return false
+}
+
+// AtEngineStart is whether a container that is not running runs again because
+// the engine starts: "always" forgets that the user had stopped it.
+func AtEngineStart(p container.RestartPolicy, everStarted, stoppedByUser bool) bool {
+	switch p.Name {
+	case container.RestartPolicyAlways:
+		return everStarted
+	case container.RestartPolicyUnlessStopped:
+		return everStarted && !stoppedByUser
+	}
+	return false
+}
