@@ -2,12 +2,14 @@
 // removes them and stacks their layers into root filesystems.
 //
 // <data-root>/images is an OCI image layout at all times: blobs are as they
-// came, index.json lists the names. A name appears only when every blob behind
-// it is complete and checked; what a crash leaves half-made is resumed or
-// collected.
+// came, index.json lists the names. Beside it are images.db (names, leases and
+// what belongs to what), snapshots (the unpacked layers) and rootfs (the
+// writable layers). A name appears only when every blob behind it is complete,
+// checked and unpacked; what a crash leaves half-made is resumed or collected.
 package image
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -17,6 +19,21 @@ import (
 
 // HostName names the image that is a view of the running system.
 const HostName = "host"
+
+// Options of a store.
+type Options struct {
+	// Root is the engine's data root; the store takes images, images.db,
+	// snapshots and rootfs below it.
+	Root string
+	// Hidden are more absolute paths that a container of the image "host" must
+	// not see: the engine's exec root, sockets, keys. The data root is always
+	// hidden.
+	Hidden []string
+	// PlainHTTP are registry hosts (host or host:port) spoken to without TLS;
+	// loopback hosts always are.
+	PlainHTTP []string
+	Log       *slog.Logger
+}
 
 // Image is one image of the store.
 type Image struct {

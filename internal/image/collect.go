@@ -1,0 +1,218 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+)
+
+const (
+	leaseLabel = "berth.lease" // "work" or "rootfs"
+	rootfsID   = "rootfs"      // the lease of the chains that have a rootfs
+	// cleanTime bounds what runs after the caller has gone.
+	cleanTime = 30 * time.Second
+)
+
+// background runs at most one collection at a time and remembers that another
+// is wanted.
+type background struct {
+	mu      sync.Mutex
+	again   bool
+	running bool
+	stopped bool
+	work    sync.WaitGroup
+}
+
+func (b *background) kick(run func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.again = true
+	if b.running || b.stopped {
+		return
+	}
+	b.running = true
+	b.work.Go(func() {
+		for b.next() {
+			run()
+		}
+	})
+}
+
+func (b *background) next() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.again || b.stopped {
+		b.running = false
+		return false
+	}
+	b.again = false
+	return true
+}
+
+func (b *background) stop() {
+	b.mu.Lock()
+	b.stopped = true
+	b.mu.Unlock()
+	b.work.Wait()
+}
+
+// collectLater deletes in the background what nobody owns any more.
+func (s *Store) collectLater() {
+	s.background.kick(func() {
+		if err := s.collect(s.scope(context.Background())); err != nil {
+			s.log.Warn("collect images", "error", err)
+		}
+	})
+}
+
+// collect deletes the blobs and layers without an owner: owners are names,
+// leases of what is being fetched, and rootfs.
+func (s *Store) collect(ctx context.Context) error {
+	if err := s.mark(ctx); err != nil {
+		return err
+	}
+	if c, ok := s.overlay.(snapshots.Cleaner); ok {
+		if err := c.Cleanup(ctx); err != nil {
+			return fmt.Errorf("delete layers: %w", err)
+		}
+	}
+	return nil
+}
+
+// mark takes what nobody owns out of the database and deletes the blobs. A
+// rootfs made meanwhile waits: its chain might be one that is going.
+func (s *Store) mark(ctx context.Context) error {
+	s.collecting.Lock()
+	defer s.collecting.Unlock()
+	if err := s.leaseRootfs(ctx); err != nil {
+		return err
+	}
+	if _, err := s.db.GarbageCollect(ctx); err != nil {
+		return fmt.Errorf("collect images.db: %w", err)
+	}
+	s.lowers.Clear()
+	return nil
+}
+
+// leaseRootfs makes the chains below every rootfs owned by one lease.
+func (s *Store) leaseRootfs(ctx context.Context) error {
+	keys, err := s.writable.Keys()
+	if err != nil {
+		return err
+	}
+	want := map[string]bool{}
+	for _, key := range keys {
+		l, err := s.writable.Get(key)
+		if err != nil {
+			s.log.Warn("read rootfs", "key", key, "error", err)
+			continue
+		}
+		if strings.HasPrefix(l.Chain, "sha256:") {
+			want[l.Chain] = true
+		}
+	}
+	_, err = s.leases.Create(ctx, leases.WithID(rootfsID), leases.WithLabel(leaseLabel, rootfsID))
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return fmt.Errorf("lease rootfs: %w", err)
+	}
+	lease := leases.Lease{ID: rootfsID}
+	have, err := s.leases.ListResources(ctx, lease)
+	if err != nil {
+		return fmt.Errorf("list leased rootfs: %w", err)
+	}
+	for _, r := range have {
+		if want[r.ID] {
+			delete(want, r.ID)
+			continue
+		}
+		if err := s.leases.DeleteResource(ctx, lease, r); err != nil {
+			return fmt.Errorf("release chain %s: %w", r.ID, err)
+		}
+	}
+	for chain := range want {
+		if err := s.leases.AddResource(ctx, lease, chainResource(chain)); err != nil {
+			return fmt.Errorf("lease chain %s: %w", chain, err)
+		}
+	}
+	return nil
+}
+
+func chainResource(chain string) leases.Resource {
+	return leases.Resource{ID: chain, Type: "snapshots/" + snapshotter}
+}
+
+// lease returns a context whose blobs and snapshots stay until done is called.
+// done(err) with an error collects at once, so that a failure leaves nothing.
+func (s *Store) lease(ctx context.Context) (leased context.Context, done func(error), err error) {
+	l, err := s.leases.Create(ctx, leases.WithRandomID(), leases.WithLabel(leaseLabel, "work"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("take lease: %w", err)
+	}
+	done = func(failed error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
+		defer cancel()
+		if err := s.leases.Delete(ctx, l); err != nil {
+			s.log.Warn("delete lease", "error", err)
+		}
+		if failed == nil {
+			return
+		}
+		if err := s.collect(ctx); err != nil {
+			s.log.Warn("collect images", "error", err)
+		}
+	}
+	return leases.WithLease(ctx, l.ID), done, nil
+}
+
+// holdBlob makes the lease of ctx an owner of a blob and says if it is there.
+func (s *Store) holdBlob(ctx context.Context, d digest.Digest) (bool, error) {
+	if err := s.hold(ctx, leases.Resource{ID: d.String(), Type: "content"}); err != nil {
+		return false, err
+	}
+	_, err := s.blobs.Info(ctx, d)
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look up blob %s: %w", d, err)
+	}
+	if _, err := os.Lstat(s.blobPath(d)); err != nil {
+		return false, errdefs.ErrDataLoss.WithMessage(fmt.Sprintf("blob %s has gone from %s; remove the image and pull it again", d, s.layout))
+	}
+	return true, nil
+}
+
+// holdChain does the same for an unpacked chain of layers.
+func (s *Store) holdChain(ctx context.Context, chain string) (bool, error) {
+	if err := s.hold(ctx, chainResource(chain)); err != nil {
+		return false, err
+	}
+	info, err := s.layers.Stat(ctx, chain)
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look up layers %s: %w", chain, err)
+	}
+	return info.Kind == snapshots.KindCommitted, nil
+}
+
+// hold adds before it looks: a collection either sees the lease or is over.
+func (s *Store) hold(ctx context.Context, r leases.Resource) error {
+	id, ok := leases.FromContext(ctx)
+	if !ok {
+		return nil
+	}
+	if err := s.leases.AddResource(ctx, leases.Lease{ID: id}, r); err != nil {
+		return fmt.Errorf("lease %s: %w", r.ID, err)
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package image
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/moby/moby/api/types/container"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// hostChain stands for the running system where other images have a chain ID.
+const hostChain = "host"
+
+const hostPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// secrets are the files and directories (with a "/" at the end) of a system
+// that a container of the image "host" never needs and must not read. docs/design/host-image.md says why each.
+var secrets = [...]string{
+	"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-",
+	"/etc/security/opasswd", "/etc/sudoers", "/etc/sudoers.d/",
+	"/etc/ssh/ssh_host_*_key", "/etc/ssl/private/", "/etc/pki/tls/private/",
+	"/etc/krb5.keytab", "/etc/wireguard/", "/etc/NetworkManager/system-connections/",
+	"/etc/kubernetes/", "/etc/docker/key.json", "/etc/machine-id", "/etc/credstore/", "/etc/credstore.encrypted/",
+	"/root/.ssh/", "/root/.gnupg/", "/root/.docker/", "/root/.aws/", "/root/.kube/", "/root/.config/gcloud/",
+	"/root/.netrc", "/root/.git-credentials", "/root/.pgpass", "/root/.bash_history",
+	"/home/*/.ssh/", "/home/*/.gnupg/", "/home/*/.docker/", "/home/*/.aws/", "/home/*/.kube/", "/home/*/.config/gcloud/",
+	"/home/*/.netrc", "/home/*/.git-credentials", "/home/*/.pgpass",
+	"/var/lib/docker/", "/var/lib/containerd/", "/var/lib/containers/", "/var/lib/kubelet/", "/var/lib/systemd/random-seed",
+	"/var/lib/private/",
+}
+
+// hostImage is the image "host". It has no layers and no blobs.
+func hostImage() Image {
+	id := digest.FromString("berth host image")
+	return Image{
+		ID: id, Tags: []string{HostName + ":latest"}, Host: true,
+		Target:   ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: id},
+		Platform: platforms.Normalize(ocispec.Platform{OS: "linux", Architecture: runtime.GOARCH}),
+		Config:   &container.Config{Cmd: []string{hostShell()}, Env: []string{hostPath}, WorkingDir: "/"},
+	}
+}
+
+func hostShell() string {
+	if _, err := os.Stat("/bin/bash"); err == nil {
+		return "/bin/bash"
+	}
+	return "/bin/sh"
+}
+
+// hostHidden lists what is to be hidden of the system at root: those of the
+// secrets and of ours that exist, each once, none below another one.
+func hostHidden(root string, ours []string) []string {
+	var paths []string
+	for _, pattern := range secrets {
+		matches, _ := filepath.Glob(filepath.Join(root, pattern)) // the patterns are well formed
+		paths = append(paths, matches...)
+	}
+	for _, p := range ours {
+		p = filepath.Join(root, p)
+		paths = append(paths, p)
+		if real, err := filepath.EvalSymlinks(p); err == nil {
+			paths = append(paths, real)
+		}
+	}
+	var found []string
+	for _, p := range paths {
+		info, err := os.Lstat(p)
+		if err != nil {
+			continue
+		}
+		inside := "/" + strings.TrimPrefix(strings.TrimPrefix(p, root), "/")
+		if info.IsDir() {
+			inside += "/"
+		}
+		found = append(found, inside)
+	}
+	slices.Sort(found)
+	var hidden []string
+	for _, p := range found {
+		if n := len(hidden); n > 0 && (p == hidden[n-1] || strings.HasSuffix(hidden[n-1], "/") && strings.HasPrefix(p, hidden[n-1])) {
+			continue
+		}
+		hidden = append(hidden, p)
+	}
+	return hidden
+}

@@ -1,0 +1,116 @@
+package image
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/metadata/boltutil"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"go.etcd.io/bbolt"
+)
+
+// setNames makes records point to targets, in one transaction, and brings the
+// view and index.json in line. An image that loses its last name by it stays
+// as a dangling one.
+func (s *Store) setNames(ctx context.Context, set map[string]ocispec.Descriptor) error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		ctx := boltutil.WithTransaction(ctx, tx)
+		for name, target := range set {
+			if err := s.setName(ctx, name, bare(target)); err != nil {
+				return err
+			}
+		}
+		return s.tidyDangling(ctx)
+	})
+	if err != nil {
+		return fmt.Errorf("name image: %w", err)
+	}
+	return s.refresh(ctx)
+}
+
+func (s *Store) setName(ctx context.Context, name string, target ocispec.Descriptor) error {
+	old, err := s.names.Get(ctx, name)
+	if errdefs.IsNotFound(err) {
+		_, err = s.names.Create(ctx, images.Image{Name: name, Target: target})
+		return err
+	}
+	if err != nil || old.Target.Digest == target.Digest {
+		return err
+	}
+	if _, err := s.names.Update(ctx, images.Image{Name: name, Target: target}, "target"); err != nil {
+		return err
+	}
+	_, err = s.names.Create(ctx, images.Image{Name: danglingPrefix + old.Target.Digest.String(), Target: old.Target})
+	if errdefs.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
+}
+
+// tidyDangling drops the dangling records of targets that have another name.
+func (s *Store) tidyDangling(ctx context.Context) error {
+	records, err := s.names.List(ctx)
+	if err != nil {
+		return err
+	}
+	named := map[digest.Digest]bool{}
+	for _, r := range records {
+		if r.Name != danglingPrefix+r.Target.Digest.String() {
+			named[r.Target.Digest] = true
+		}
+	}
+	for _, r := range records {
+		if r.Name == danglingPrefix+r.Target.Digest.String() && named[r.Target.Digest] {
+			if err := s.names.Delete(ctx, r.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// bare is a descriptor without what belongs to the place it came from.
+func bare(d ocispec.Descriptor) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
+}
+
+// Tag gives the image that source names another name, target.
+func (s *Store) Tag(ctx context.Context, source, target string) error {
+	ctx = s.scope(ctx)
+	named, err := parseTag(target)
+	if err != nil {
+		return err
+	}
+	if source == HostName || source == HostName+":latest" {
+		return invalid("the image %q is the running system and cannot be tagged", HostName)
+	}
+	v := s.view.Load()
+	img, record, err := v.find(source)
+	if err != nil {
+		return err
+	}
+	ctx, done, err := s.lease(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.tag(ctx, named.String(), v.target(img, record), source)
+	done(err)
+	return err
+}
+
+func (s *Store) tag(ctx context.Context, name string, target ocispec.Descriptor, source string) error {
+	// The lease makes a removal of the source at this moment harmless.
+	here, err := s.holdBlob(ctx, target.Digest)
+	if err != nil {
+		return err
+	}
+	if !here {
+		return noSuchImage(source)
+	}
+	return s.setNames(ctx, map[string]ocispec.Descriptor{name: target})
+}

@@ -1,0 +1,249 @@
+package image
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/moby/moby/api/types/container"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// view is what the store holds, as of one moment; it never changes.
+type view struct {
+	records []images.Image    // sorted by name
+	byName  map[string]*Image // record → image
+	byID    map[digest.Digest]*Image
+	targets map[digest.Digest]*Image // manifest or index → image
+	images  []*Image                 // newest first
+	broken  map[string]error         // records whose blobs cannot be read
+}
+
+// refresh reads the names anew, swaps the view and rewrites index.json. The
+// caller holds change, or is Open.
+func (s *Store) refresh(ctx context.Context) error {
+	records, err := s.names.List(ctx)
+	if err != nil {
+		return fmt.Errorf("list images: %w", err)
+	}
+	slices.SortFunc(records, func(a, b images.Image) int { return cmp.Compare(a.Name, b.Name) })
+	v := &view{
+		records: records, byName: map[string]*Image{}, byID: map[digest.Digest]*Image{},
+		targets: map[digest.Digest]*Image{}, broken: map[string]error{},
+	}
+	old := s.view.Load()
+	for _, r := range records {
+		img, err := s.describe(ctx, r, old)
+		if err != nil {
+			s.log.Warn("read image; remove it and pull it again", "image", r.Name, "error", err)
+			v.broken[r.Name] = err
+			continue
+		}
+		v.add(r, img)
+	}
+	for _, img := range v.byID {
+		v.images = append(v.images, img)
+	}
+	slices.SortFunc(v.images, func(a, b *Image) int {
+		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID))
+	})
+	if err := s.writeIndex(v); err != nil {
+		return err
+	}
+	s.view.Store(v)
+	return nil
+}
+
+// describe returns the image of a record without its names.
+func (s *Store) describe(ctx context.Context, r images.Image, old *view) (Image, error) {
+	if old != nil {
+		if img, ok := old.targets[r.Target.Digest]; ok {
+			known := *img
+			known.Target, known.Tags, known.Digests = r.Target, nil, nil
+			return known, nil
+		}
+	}
+	p, err := s.parse(ctx, r.Target, anyPlatform())
+	if err != nil {
+		return Image{}, err
+	}
+	img := Image{
+		ID: p.manifest.Config.Digest, Target: r.Target, Author: p.config.Author,
+		Platform: p.config.platform(), Config: p.config.Config,
+		Layers: p.config.RootFS.DiffIDs, History: p.config.History,
+	}
+	if img.Config == nil {
+		img.Config = &container.Config{}
+	}
+	if p.config.Created != nil {
+		img.Created = *p.config.Created
+	}
+	img.Bytes, err = s.bytes(ctx, p)
+	return img, err
+}
+
+// bytes is the size of the unpacked layers, or of the blobs.
+func (s *Store) bytes(ctx context.Context, p *parsed) (int64, error) {
+	var unpacked, packed int64
+	whole := true
+	for i, l := range p.manifest.Layers {
+		packed += l.Size
+		usage, err := s.layers.Usage(ctx, p.chain(i+1))
+		if errdefs.IsNotFound(err) {
+			whole = false
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("measure layer: %w", err)
+		}
+		unpacked += usage.Size
+	}
+	if whole {
+		return unpacked, nil
+	}
+	return packed, nil
+}
+
+func (v *view) add(r images.Image, img Image) {
+	known, ok := v.byID[img.ID]
+	if !ok {
+		known = &img
+		v.byID[img.ID] = known
+	}
+	v.byName[r.Name] = known
+	v.targets[r.Target.Digest] = known
+	text, tagged := familiar(r.Name)
+	if text == "" {
+		return
+	}
+	if tagged {
+		known.Tags = append(known.Tags, text)
+	}
+	repoDigest := repository(r.Name) + "@" + r.Target.Digest.String()
+	if !slices.Contains(known.Digests, repoDigest) {
+		known.Digests = append(known.Digests, repoDigest)
+	}
+}
+
+// find returns the image that ref names and the record that it named, which is
+// "" for an ID.
+func (v *view) find(ref string) (img *Image, record string, err error) {
+	named, nameErr := parseName(ref)
+	if nameErr == nil {
+		if img, ok := v.byName[named.String()]; ok {
+			return img, named.String(), nil
+		}
+		if err := v.broken[named.String()]; err != nil {
+			return nil, named.String(), fmt.Errorf("read image %s (remove it and pull it again): %w", ref, err)
+		}
+		if img := v.findDigest(named); img != nil {
+			return img, "", nil
+		}
+	}
+	hex, isID := asID(ref)
+	if !isID {
+		if nameErr != nil {
+			return nil, "", nameErr
+		}
+		return nil, "", noSuchImage(ref)
+	}
+	img, err = v.findID(ref, hex)
+	return img, "", err
+}
+
+// findDigest finds name@digest for any image of that repository.
+func (v *view) findDigest(named reference.Named) *Image {
+	d, ok := named.(reference.Digested)
+	if !ok {
+		return nil
+	}
+	img := v.targets[d.Digest()]
+	if img == nil {
+		img = v.byID[d.Digest()]
+	}
+	if img == nil {
+		return nil
+	}
+	for _, have := range img.Digests {
+		if strings.HasPrefix(have, reference.FamiliarName(named)+"@") {
+			return img
+		}
+	}
+	return nil
+}
+
+func (v *view) findID(ref, hex string) (*Image, error) {
+	if len(hex) == 64 {
+		d := digest.NewDigestFromEncoded(digest.SHA256, hex)
+		if img, ok := v.byID[d]; ok {
+			return img, nil
+		}
+		if img, ok := v.targets[d]; ok {
+			return img, nil
+		}
+		return nil, noSuchImage(ref)
+	}
+	var found *Image
+	for _, img := range v.images {
+		if !strings.HasPrefix(img.ID.Encoded(), hex) && !strings.HasPrefix(img.Target.Digest.Encoded(), hex) {
+			continue
+		}
+		if found != nil && found != img {
+			return nil, invalid("image ID prefix %q is ambiguous; give more of it", ref)
+		}
+		found = img
+	}
+	if found == nil {
+		return nil, noSuchImage(ref)
+	}
+	return found, nil
+}
+
+// namesOf lists the records of an image.
+func (v *view) namesOf(id digest.Digest) []images.Image {
+	var records []images.Image
+	for _, r := range v.records {
+		if img := v.byName[r.Name]; img != nil && img.ID == id {
+			records = append(records, r)
+		}
+	}
+	return records
+}
+
+// Get returns the image of a name, tag, digest, or full or short ID.
+func (s *Store) Get(_ context.Context, ref string) (Image, error) {
+	if ref == HostName || ref == HostName+":latest" {
+		return hostImage(), nil
+	}
+	img, _, err := s.view.Load().find(ref)
+	if err != nil {
+		return Image{}, err
+	}
+	return *img, nil
+}
+
+// List returns all images, the newest first and "host" last.
+func (s *Store) List(context.Context) ([]Image, error) {
+	v := s.view.Load()
+	list := make([]Image, 0, len(v.images)+1)
+	for _, img := range v.images {
+		list = append(list, *img)
+	}
+	return append(list, hostImage()), nil
+}
+
+// target is the descriptor that a reference pushes or tags.
+func (v *view) target(img *Image, record string) ocispec.Descriptor {
+	for _, r := range v.records {
+		if r.Name == record {
+			return r.Target
+		}
+	}
+	return img.Target
+}

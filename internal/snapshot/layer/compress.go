@@ -1,0 +1,70 @@
+package layer
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// Compression is how a stream is packed.
+type Compression int
+
+// The compressions that image layers have.
+const (
+	Plain Compression = iota
+	Gzip
+	Zstd
+)
+
+// maxWindow bounds the memory that a zstd stream may ask for.
+const maxWindow = 128 << 20
+
+// Detect tells the compression from a stream's first bytes.
+func Detect(head []byte) Compression {
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b, 0x08}):
+		return Gzip
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		return Zstd
+	case len(head) >= 4 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:4], []byte{0x2a, 0x4d, 0x18}):
+		return Zstd // starts with a skippable frame
+	}
+	return Plain
+}
+
+// Peek tells the compression of r and returns a reader of the whole of it.
+func Peek(r io.Reader) (Compression, io.Reader, error) {
+	b := bufio.NewReaderSize(r, 64<<10)
+	head, err := b.Peek(4)
+	if err != nil && err != io.EOF {
+		return Plain, nil, fmt.Errorf("read stream: %w", err)
+	}
+	return Detect(head), b, nil
+}
+
+// Decompress returns the uncompressed form of r, in this process.
+func Decompress(r io.Reader) (io.ReadCloser, error) {
+	kind, r, err := Peek(r)
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
+	case Gzip:
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, fmt.Errorf("read gzip: %w", err)
+		}
+		return z, nil
+	case Zstd:
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, fmt.Errorf("read zstd: %w", err)
+		}
+		return z.IOReadCloser(), nil
+	}
+	return io.NopCloser(r), nil
+}
