@@ -1,0 +1,273 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/berth-containers/berth/internal/sys/inotify"
+)
+
+// ReadOptions say what to read.
+type ReadOptions struct {
+	Since, Until   time.Time // the zero time: no limit
+	Tail           int       // the last so many entries; negative: all
+	Stdout, Stderr bool
+	// Follow waits for more until Done is closed; what was written before
+	// that is still read. A nil Done is never closed.
+	Follow bool
+	Done   <-chan struct{}
+}
+
+func (o ReadOptions) wants(m Message) bool {
+	if m.Stream == Stderr && !o.Stderr || m.Stream == Stdout && !o.Stdout {
+		return false
+	}
+	return m.Time.Compare(o.Since) >= 0
+}
+
+// Read calls yield for each entry, in the order in which they were written,
+// each once. A follower that is so slow that the ring overtakes it goes on with
+// the oldest entry that is left. An error of yield ends it and is returned.
+func Read(ctx context.Context, c Config, o ReadOptions, yield func(Message) error) error {
+	f, _, err := resolve(c)
+	if err != nil {
+		return err
+	}
+	if f == nil {
+		return invalid("log driver none keeps no log that could be read")
+	}
+	r := reader{format: f, dir: c.Dir, options: o}
+	defer r.close()
+	if o.Follow {
+		stop, err := r.watch()
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	skip, err := r.seek()
+	if err != nil {
+		return err
+	}
+	return r.run(ctx, skip, yield)
+}
+
+type reader struct {
+	format  format
+	dir     string
+	options ReadOptions
+	cursor  cursor // file nil: no segment was seen yet
+	changed chan struct{}
+	ended   bool // Until was reached
+}
+
+func (r *reader) close() {
+	if r.cursor.file != nil {
+		r.cursor.file.Close()
+	}
+}
+
+// watch makes changed wake the reader; stop ends that.
+func (r *reader) watch() (stop func(), err error) {
+	w, err := inotify.Watch(r.dir)
+	if err != nil {
+		return nil, err
+	}
+	r.changed = make(chan struct{}, 1)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for w.Wait() == nil {
+			select {
+			case r.changed <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return func() { w.Close(); <-ended }, nil
+}
+
+// seek goes to the segment to start with, and says how many wanted entries
+// there are to skip.
+func (r *reader) seek() (skip int, err error) {
+	if r.options.Tail < 0 {
+		return 0, nil
+	}
+	segments, err := stable(r.format, r.dir)
+	if err != nil {
+		return 0, err
+	}
+	left := r.options.Tail
+	for i := len(segments) - 1; i >= 0; i-- {
+		if ok, err := r.open(segments[i]); err != nil {
+			return 0, err
+		} else if !ok {
+			return 0, nil // rotated away just now: what is left are newer ones
+		}
+		n, err := r.count()
+		if err != nil {
+			return 0, err
+		}
+		if n >= left || i == 0 {
+			return max(0, n-left), nil
+		}
+		left -= n
+	}
+	return 0, nil
+}
+
+// count counts the wanted entries of the current segment.
+func (r *reader) count() (n int, err error) {
+	c := r.cursor
+	for {
+		m, err := c.next()
+		if err == io.EOF || errors.Is(err, errTorn) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+		if r.options.wants(m) && !r.late(m) {
+			n++
+		}
+	}
+}
+
+func (r *reader) late(m Message) bool {
+	return !r.options.Until.IsZero() && m.Time.After(r.options.Until)
+}
+
+// open makes s the current segment; false if its path is another file by now.
+func (r *reader) open(s segment) (bool, error) {
+	f, err := os.Open(s.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	info, err := f.Stat()
+	if err != nil || !os.SameFile(info, s.info) {
+		f.Close()
+		return false, err
+	}
+	r.close()
+	r.cursor = cursor{format: r.format, file: f, offset: int64(len(r.format.header()))}
+	return true, nil
+}
+
+// run yields what there is, and in follow mode what comes.
+func (r *reader) run(ctx context.Context, skip int, yield func(Message) error) error {
+	for {
+		// Asked before the read: what was written before Done is then seen.
+		done := !r.options.Follow || closed(r.options.Done)
+		if err := r.drain(ctx, &skip, yield); err != nil || r.ended {
+			return err
+		}
+		moved, err := r.advance(ctx, &skip, yield)
+		if err != nil || r.ended {
+			return err
+		}
+		if moved {
+			continue
+		}
+		if done {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-r.options.Done:
+		case <-r.changed:
+		}
+	}
+}
+
+// drain yields the rest of the current segment.
+func (r *reader) drain(ctx context.Context, skip *int, yield func(Message) error) error {
+	if r.cursor.file == nil {
+		return nil
+	}
+	for ctx.Err() == nil {
+		m, err := r.cursor.next()
+		if err == io.EOF || errors.Is(err, errTorn) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if r.late(m) {
+			r.ended = true
+			return nil
+		}
+		if !r.options.wants(m) {
+			continue
+		}
+		if *skip > 0 {
+			*skip--
+			continue
+		}
+		if err := yield(m); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// advance goes to the segment behind the current one, after reading what the
+// writer had appended before it left that one.
+func (r *reader) advance(ctx context.Context, skip *int, yield func(Message) error) (bool, error) {
+	for {
+		segments, err := stable(r.format, r.dir)
+		if errors.Is(err, os.ErrNotExist) {
+			return false, nil // the log was removed
+		}
+		if err != nil {
+			return false, err
+		}
+		next, ok, err := r.successor(segments)
+		if err != nil || !ok {
+			return false, err
+		}
+		if err := r.drain(ctx, skip, yield); err != nil || r.ended {
+			return false, err
+		}
+		if ok, err := r.open(next); ok || err != nil {
+			return ok, err
+		}
+	}
+}
+
+func (r *reader) successor(segments []segment) (segment, bool, error) {
+	if len(segments) == 0 {
+		return segment{}, false, nil
+	}
+	if r.cursor.file == nil {
+		return segments[0], true, nil
+	}
+	info, err := r.cursor.file.Stat()
+	if err != nil {
+		return segment{}, false, err
+	}
+	for i, s := range segments {
+		if os.SameFile(s.info, info) {
+			if i+1 == len(segments) {
+				return segment{}, false, nil
+			}
+			return segments[i+1], true, nil
+		}
+	}
+	return segments[0], true, nil
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,249 @@
+package supervisor
+
+import (
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/berth-containers/berth/internal/logs"
+	"github.com/berth-containers/berth/internal/shim"
+	"github.com/berth-containers/berth/internal/sys/fifo"
+)
+
+// What of a process a second holder keeps.
+const (
+	holdPidfd   = "pidfd"
+	holdConsole = "console"
+	holdStdin   = "stdin"
+)
+
+func holdKey(k key, what string) string { return k.id + "/" + k.execID + "/" + what }
+
+// holders is who keeps descriptors for the next shim: the engine, at most one.
+type holders struct {
+	mu      sync.Mutex
+	current *holder
+}
+
+// holder is one connection; frames go out in the order of the queue.
+type holder struct {
+	conn *net.UnixConn
+	wake chan struct{}
+	gone chan struct{}
+
+	mu      sync.Mutex
+	queue   []holdItem
+	seq     uint64
+	dropped map[uint64]chan struct{}
+}
+
+type holdItem struct {
+	frame shim.HoldFrame
+	file  syscall.Conn
+}
+
+func (h *holder) add(frame shim.HoldFrame, file syscall.Conn) (done chan struct{}) {
+	h.mu.Lock()
+	if frame.Op == shim.HoldDrop {
+		h.seq++
+		frame.Seq, done = h.seq, make(chan struct{})
+		h.dropped[frame.Seq] = done
+	}
+	h.queue = append(h.queue, holdItem{frame, file})
+	h.mu.Unlock()
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+	return done
+}
+
+func (h *holder) confirm(seq uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if done := h.dropped[seq]; done != nil {
+		close(done)
+		delete(h.dropped, seq)
+	}
+}
+
+// send sends what is queued until the connection ends.
+func (h *holder) send() {
+	for {
+		h.mu.Lock()
+		queue := h.queue
+		h.queue = nil
+		h.mu.Unlock()
+		for _, item := range queue {
+			h.conn.SetWriteDeadline(time.Now().Add(requestTimeout))
+			if item.file != nil {
+				// A file that was closed meanwhile needs no holder any more.
+				shim.WriteHold(h.conn, item.frame, item.file)
+			} else if shim.WriteFrame(h.conn, item.frame) != nil {
+				h.conn.Close()
+				return
+			}
+		}
+		select {
+		case <-h.wake:
+		case <-h.gone:
+			return
+		}
+	}
+}
+
+func (hs *holders) get() *holder {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	return hs.current
+}
+
+// drop lets the holder forget all of a process.
+func (hs *holders) drop(k key) {
+	if h := hs.get(); h != nil {
+		for _, what := range []string{holdPidfd, holdConsole, holdStdin, logs.Stdout.String(), logs.Stderr.String()} {
+			h.add(shim.HoldFrame{Op: shim.HoldDrop, Key: holdKey(k, what)}, nil)
+		}
+	}
+}
+
+// dropTimeout is how long the end of an input waits for the second holder.
+const dropTimeout = 5 * time.Second
+
+// dropStdin returns once the holder has closed its end.
+func (hs *holders) dropStdin(k key) {
+	h := hs.get()
+	if h == nil {
+		return
+	}
+	timer := time.NewTimer(dropTimeout)
+	defer timer.Stop()
+	select {
+	case <-h.add(shim.HoldFrame{Op: shim.HoldDrop, Key: holdKey(k, holdStdin)}, nil):
+	case <-h.gone:
+	case <-timer.C:
+	}
+}
+
+// share gives the holder, if there is one, what there is of p.
+func (s *Server) share(p *proc) {
+	if h := s.holders.get(); h != nil {
+		s.shareWith(h, p)
+	}
+}
+
+func (s *Server) shareWith(h *holder, p *proc) {
+	p.mu.Lock()
+	keep := map[string]*os.File{holdPidfd: p.pidfd, holdConsole: p.console}
+	if p.stdin != nil && p.stdin != p.console && !p.state.StdinClosed {
+		keep[holdStdin] = p.stdin
+	}
+	st := p.state
+	p.mu.Unlock()
+	for what, f := range keep {
+		if f != nil {
+			h.add(shim.HoldFrame{Op: shim.HoldKeep, Key: holdKey(p.key, what)}, f)
+		}
+	}
+	if st.TTY {
+		return
+	}
+	// A pipe that somebody has open keeps its bytes when the program ends;
+	// the next shim finds them by opening it by name.
+	for _, stream := range p.streams() {
+		if f, err := fifo.OpenReader(s.places.file(p.key, stream.String())); err == nil {
+			h.add(shim.HoldFrame{Op: shim.HoldKeep, Key: holdKey(p.key, stream.String())}, f)
+		}
+	}
+}
+
+// hold serves the second holder.
+func (s *Server) hold(conn *net.UnixConn) {
+	if !respond(conn, nil, nil) || !s.offers(conn) {
+		return
+	}
+	h := &holder{conn: conn, wake: make(chan struct{}, 1), gone: make(chan struct{}), dropped: map[uint64]chan struct{}{}}
+	s.holders.mu.Lock()
+	s.holders.current = h
+	s.holders.mu.Unlock()
+	s.mu.Lock()
+	var procs []*proc
+	for k, p := range s.procs {
+		if !s.starting[k] && !p.hasEnded() {
+			procs = append(procs, p)
+		}
+	}
+	s.mu.Unlock()
+	for _, p := range procs {
+		s.shareWith(h, p)
+	}
+	sent := make(chan struct{})
+	go func() { defer close(sent); h.send() }()
+	for {
+		var frame shim.HoldFrame
+		if shim.ReadFrame(conn, &frame) != nil {
+			break
+		}
+		h.confirm(frame.Seq)
+	}
+	s.holders.mu.Lock()
+	if s.holders.current == h {
+		s.holders.current = nil
+	}
+	s.holders.mu.Unlock()
+	close(h.gone)
+	conn.Close()
+	<-sent
+}
+
+// offers takes what the holder kept for an earlier shim.
+func (s *Server) offers(conn *net.UnixConn) bool {
+	defer s.offersDone()
+	for {
+		conn.SetReadDeadline(time.Now().Add(requestTimeout))
+		frame, fd, err := shim.ReadHold(conn)
+		if err != nil {
+			return false
+		}
+		if frame.Op == shim.HoldDone {
+			conn.SetReadDeadline(time.Time{})
+			return true
+		}
+		if fd != nil && !s.adopt(frame.Key, fd.File()) {
+			fd.Close()
+		}
+	}
+}
+
+func (s *Server) offersDone() { s.once.Do(func() { close(s.offered) }) }
+
+// adopt gives a descriptor to the process that misses it; false: it is not
+// needed.
+func (s *Server) adopt(name string, f *os.File) bool {
+	id, rest, _ := strings.Cut(name, "/")
+	execID, what, _ := strings.Cut(rest, "/")
+	s.mu.Lock()
+	p := s.procs[key{id, execID}]
+	s.mu.Unlock()
+	if p == nil || p.hasEnded() {
+		return false
+	}
+	switch what {
+	case holdPidfd:
+		if p.handle() != nil {
+			return false
+		}
+		select {
+		case p.offer <- f:
+			return true
+		default:
+			return false
+		}
+	case holdConsole:
+		return s.adoptConsole(p, f)
+	}
+	return false
+}
