@@ -25,6 +25,9 @@ type CreateOptions struct {
 	// Spec.Process.Terminal: then Container.Console is the master of a new
 	// pseudo-terminal of the container's own devpts, sized Spec.Process.ConsoleSize.
 	Stdio [3]*os.File
+	// Gate, if set, is a listening unix socket: the init then waits for
+	// StartThrough with the socket's path, from any process, in place of Start.
+	Gate *os.File
 }
 
 // Container is a created container: its init has set everything up and waits
@@ -37,6 +40,8 @@ type Container struct {
 	// CgroupPath is Spec.Linux.CgroupsPath as used, relative to each
 	// hierarchy's root; empty if the container has no cgroup of its own.
 	CgroupPath string
+	// Warnings say which settings the host did not allow in full.
+	Warnings []string
 
 	gate *gate
 }
@@ -52,7 +57,8 @@ type ExecOptions struct {
 
 // Process is a process started by Exec; the caller waits for Pid.
 type Process struct {
-	Pid     int
-	Pidfd   *os.File
-	Console *os.File
+	Pid      int
+	Pidfd    *os.File
+	Console  *os.File
+	Warnings []string
 }

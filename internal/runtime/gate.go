@@ -1,4 +1,73 @@
 package runtime
 
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/runtime/wire"
+)
+
 // gate holds a created container back before execve.
-type gate struct{}
+type gate struct {
+	runtime *Runtime
+	child   *child
+}
+
+// Start lets the program be executed. On failure the container is gone: its
+// init was reaped and its cgroup removed.
+func (c *Container) Start() error {
+	ctx, cancel := context.WithTimeout(context.Background(), undoTimeout)
+	defer cancel()
+	err := c.gate.child.send(wire.Start, nil)
+	if err == nil {
+		_, err = c.gate.child.listen(ctx)
+	}
+	if err != nil {
+		return errors.Join(err, c.Abort())
+	}
+	c.Warnings = append(c.Warnings, c.gate.child.warnings...)
+	return c.gate.child.conn.Close()
+}
+
+// Abort takes a container that was created and not started away again.
+func (c *Container) Abort() error {
+	return errors.Join(c.gate.child.kill(context.Background()), c.gate.runtime.RemoveCgroup(c.CgroupPath))
+}
+
+// Release leaves a container that was created with a Gate to StartThrough; its
+// init lives on when the caller ends.
+func (c *Container) Release() error { return c.gate.child.conn.Close() }
+
+// StartThrough starts a container that waits at the socket of CreateOptions.Gate.
+// Errors are as with Container.Start, but the init's parent reaps it.
+func StartThrough(ctx context.Context, socket string) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return errdefs.ErrFailedPrecondition.WithMessage("the container does not wait for a start: " + err.Error())
+	}
+	defer conn.Close()
+	c := &child{conn: conn.(*net.UnixConn)}
+	if err := c.send(wire.Start, nil); err != nil {
+		return fmt.Errorf("start container: %w", err)
+	}
+	_, err = c.listen(ctx)
+	return err
+}
+
+func openPidfd(pid int) (*os.File, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil, errdefs.ErrFailedPrecondition.WithMessage("the container is not running")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open process %d: %w", pid, err)
+	}
+	return os.NewFile(uintptr(fd), "container"), nil
+}

@@ -1,0 +1,222 @@
+// Package bootstrap is what berth-init does between the clone and the execve of
+// the container's program: it is the first process in the new namespaces, makes
+// the container around itself, and turns into the program.
+//
+// It runs on one thread, which the program inherits from. Until it has given up
+// its privileges it is not dumpable, so that no process of the container can
+// reach into it.
+package bootstrap
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/runtime/rootfs"
+	"github.com/berth-containers/berth/internal/runtime/wire"
+)
+
+// control is the socket to the runtime. Package os's files would start a poller.
+type control int
+
+func (c control) Read(p []byte) (int, error) {
+	for {
+		n, err := unix.Read(int(c), p)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, err
+		case n == 0 && len(p) > 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
+
+func (c control) Write(p []byte) (int, error) {
+	for done := 0; done < len(p); {
+		n, err := unix.Write(int(c), p[done:])
+		if err != nil && err != unix.EINTR {
+			return done, err
+		}
+		done += max(n, 0)
+	}
+	return len(p), nil
+}
+
+// starter is one run.
+type starter struct {
+	conn   control
+	config wire.Config
+}
+
+// Main returns only if the program could not be executed; the runtime was told
+// why.
+func Main() int {
+	runtime.LockOSThread()
+	s := starter{conn: wire.Control}
+	if err := s.run(); err != nil {
+		f := wire.FailureOf(err)
+		// Nobody is left to be told if this does not arrive.
+		_ = wire.Write(s.conn, wire.Failed, f.Payload())
+	}
+	return 1
+}
+
+func (s *starter) run() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("protect the init: %w", err)
+	}
+	if err := unix.CloseRange(3, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("close descriptors at execve: %w", err)
+	}
+	payload, err := s.expect(wire.Setup)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(payload, &s.config); err != nil {
+		return fmt.Errorf("read the configuration: %w", err)
+	}
+	if _, err := unix.Setsid(); err != nil {
+		return fmt.Errorf("start a session: %w", err)
+	}
+	if s.config.Exec {
+		err = s.enter()
+	} else {
+		err = s.create()
+	}
+	if err != nil {
+		return err
+	}
+	return s.execute()
+}
+
+// expect reads a frame that must be of kind k.
+func (s *starter) expect(k wire.Kind) ([]byte, error) {
+	got, payload, err := wire.Read(s.conn)
+	if err != nil {
+		return nil, fmt.Errorf("listen to the runtime: %w", err)
+	}
+	if got != k {
+		return nil, fmt.Errorf("listen to the runtime: got %q, not %q", got, k)
+	}
+	return payload, nil
+}
+
+func (s *starter) warn(format string, args ...any) {
+	// A warning that does not arrive is not worth the container.
+	_ = wire.Write(s.conn, wire.Warning, fmt.Appendf(nil, format, args...))
+}
+
+// create makes the container and waits until it may start.
+func (s *starter) create() error {
+	c := &s.config
+	if err := joinNamespaces(c.Joins); err != nil {
+		return err
+	}
+	if c.NewNet {
+		if err := loopbackUp(); err != nil {
+			return fmt.Errorf("bring the loopback interface up: %w", err)
+		}
+	}
+	if err := s.mounts(); err != nil {
+		return err
+	}
+	if err := s.console(); err != nil {
+		return err
+	}
+	if err := setNames(c.Hostname, c.Domainname); err != nil {
+		return err
+	}
+	if err := s.workingDir(); err != nil {
+		return err
+	}
+	if err := wire.Write(s.conn, wire.Ready, nil); err != nil {
+		return fmt.Errorf("tell the runtime: %w", err)
+	}
+	return s.gate()
+}
+
+// mounts builds the root while the runtime moves us into the cgroup.
+func (s *starter) mounts() error {
+	c := &s.config
+	if c.SharedMount {
+		if err := s.joined(); err != nil {
+			return err
+		}
+		return s.kernelSettings()
+	}
+	b, err := rootfs.Begin(&c.Root)
+	if err != nil {
+		return err
+	}
+	// Through the host's /proc: the container's may be masked or missing.
+	if err := s.kernelSettings(); err != nil {
+		return err
+	}
+	if err := s.joined(); err != nil {
+		return err
+	}
+	if err := b.MountCgroups(c.CgroupV2, c.NewCgroup); err != nil {
+		return err
+	}
+	return b.Finish()
+}
+
+// joined waits until we are in the cgroup, and makes it the root of a cgroup
+// namespace if there is to be one.
+func (s *starter) joined() error {
+	if _, err := s.expect(wire.Joined); err != nil {
+		return err
+	}
+	if !s.config.NewCgroup {
+		return nil
+	}
+	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+		return fmt.Errorf("make cgroup namespace: %w", err)
+	}
+	return nil
+}
+
+// gate waits for Start, from the runtime that made us or, across processes, from
+// whoever connects to the socket that we were given.
+func (s *starter) gate() error {
+	if s.config.Gate {
+		fd, _, err := unix.Accept4(wire.Extra, unix.SOCK_CLOEXEC)
+		for err == unix.EINTR {
+			fd, _, err = unix.Accept4(wire.Extra, unix.SOCK_CLOEXEC)
+		}
+		if err != nil {
+			return fmt.Errorf("wait for the start: %w", err)
+		}
+		s.conn = control(fd)
+	}
+	_, err := s.expect(wire.Start)
+	return err
+}
+
+// enter joins a running container.
+func (s *starter) enter() error {
+	if err := s.oomScore(); err != nil {
+		return err
+	}
+	// The cgroup namespace can be joined before the cgroup, and both must be
+	// over before the program runs.
+	if _, err := s.expect(wire.Joined); err != nil {
+		return err
+	}
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("leave the shared file system state: %w", err)
+	}
+	if err := unix.Setns(wire.Extra, s.config.ExecFlags); err != nil {
+		return fmt.Errorf("join the container's namespaces: %w", err)
+	}
+	if err := s.console(); err != nil {
+		return err
+	}
+	return s.workingDir()
+}

@@ -1,0 +1,320 @@
+package bootstrap
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/runtime/passwd"
+	"github.com/berth-containers/berth/internal/runtime/wire"
+	"github.com/berth-containers/berth/internal/sys/caps"
+)
+
+// execute gives up what the program is not to have and becomes it.
+func (s *starter) execute() error {
+	p := s.config.Process
+	if len(p.Args) == 0 {
+		return &wire.Failure{Cause: wire.Invalid, Message: "no command specified"}
+	}
+	user, err := s.user()
+	if err != nil {
+		return err
+	}
+	sets, err := s.capabilities()
+	if err != nil {
+		return err
+	}
+	chownStdio(user)
+	if p.User.Umask != nil {
+		unix.Umask(int(*p.User.Umask))
+	} else {
+		unix.Umask(0o022)
+	}
+	if err := s.rlimits(p.Rlimits); err != nil {
+		return err
+	}
+	if err := s.become(user, sets); err != nil {
+		return err
+	}
+	return run(p.Args, environment(p.Env, user.Home))
+}
+
+// run executes args; it returns only with an error.
+func run(args, env []string) error {
+	program, err := lookPath(args[0], env)
+	if err != nil {
+		return err
+	}
+	resetSignals()
+	err = syscall.Exec(program, args, env)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		// The file is there, but not what interprets it.
+		return &wire.Failure{Cause: wire.NotFound, Message: fmt.Sprintf("exec %s: no such file or directory", program)}
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return denied(args[0])
+	case errors.Is(err, unix.ENOEXEC):
+		return &wire.Failure{Cause: wire.Denied, Message: fmt.Sprintf("exec %s: exec format error", program)}
+	}
+	return fmt.Errorf("exec %s: %w", program, err)
+}
+
+func denied(name string) error {
+	return &wire.Failure{Cause: wire.Denied, Message: fmt.Sprintf("exec: %q: permission denied", name)}
+}
+
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// lookPath finds the program as the process's user in the process's PATH.
+func lookPath(name string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		err := executable(name)
+		switch {
+		case err == nil:
+			return name, nil
+		case errors.Is(err, unix.EACCES):
+			return "", denied(name)
+		}
+		return "", &wire.Failure{Cause: wire.NotFound, Message: fmt.Sprintf("exec: %q: stat %s: %v", name, name, err)}
+	}
+	list := defaultPath
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			list = v
+		}
+	}
+	found := false
+	for _, dir := range filepath.SplitList(list) {
+		if dir == "" {
+			dir = "."
+		}
+		program := filepath.Join(dir, name)
+		if !strings.Contains(program, "/") {
+			program = "./" + program
+		}
+		err := executable(program)
+		if err == nil {
+			return program, nil
+		}
+		found = found || errors.Is(err, unix.EACCES)
+	}
+	if found && name != "" {
+		return "", denied(name)
+	}
+	return "", &wire.Failure{Cause: wire.NotFound, Message: fmt.Sprintf("exec: %q: executable file not found in $PATH", name)}
+}
+
+func executable(path string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return err
+	}
+	// access(2) would ask for the real user's; execve asks for a bit even of root.
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o111 == 0 {
+		return unix.EACCES
+	}
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
+}
+
+// user is whom the program runs as.
+func (s *starter) user() (passwd.User, error) {
+	u := s.config.Process.User
+	file, err := passwd.ReadFile("/etc/passwd")
+	if err != nil {
+		return passwd.User{}, fmt.Errorf("read the container's users: %w", err)
+	}
+	result := passwd.User{UID: u.UID, GID: u.GID}
+	if u.Username == "" {
+		result.Home = passwd.Home(u.UID, file)
+	} else {
+		groups, err := passwd.ReadFile("/etc/group")
+		if err != nil {
+			return passwd.User{}, fmt.Errorf("read the container's groups: %w", err)
+		}
+		if result, err = passwd.Lookup(u.Username, file, groups); err != nil {
+			return passwd.User{}, &wire.Failure{Cause: wire.Invalid, Message: err.Error()}
+		}
+	}
+	result.Groups = append(result.Groups, u.AdditionalGids...)
+	return result, nil
+}
+
+func environment(env []string, home string) []string {
+	for _, e := range env {
+		if strings.HasPrefix(e, "HOME=") {
+			return env
+		}
+	}
+	return append(env, "HOME="+home)
+}
+
+// capabilities are the sets of the process, without what we cannot give.
+func (s *starter) capabilities() (caps.Sets, error) {
+	c := s.config.Process.Capabilities
+	if c == nil {
+		c = &specs.LinuxCapabilities{}
+	}
+	have, err := caps.Current()
+	if err != nil {
+		return caps.Sets{}, err
+	}
+	var all []string
+	parse := func(list []string) caps.Set {
+		set, unknown := caps.Parse(list)
+		all = append(all, unknown...)
+		return set
+	}
+	sets := caps.Sets{Bounding: parse(c.Bounding), Effective: parse(c.Effective), Permitted: parse(c.Permitted),
+		Inheritable: parse(c.Inheritable), Ambient: parse(c.Ambient)}
+	if len(all) > 0 {
+		s.warn("unknown capabilities were ignored: %s", strings.Join(all, " "))
+	}
+	if missing := sets.Permitted &^ have; missing != 0 {
+		// What the caller lacks cannot be given; peers go on as well.
+		sets.Permitted &= have
+		sets.Effective &= have
+		sets.Ambient &= have
+		sets.Inheritable &= have | sets.Bounding
+	}
+	return sets, nil
+}
+
+// become changes user and capabilities and installs the seccomp filter, which
+// comes as late as it can: without no_new_privs it needs CAP_SYS_ADMIN.
+func (s *starter) become(u passwd.User, sets caps.Sets) error {
+	p := s.config.Process
+	have, err := caps.Current()
+	if err != nil {
+		return err
+	}
+	if err := caps.DropBounding(sets.Bounding); err != nil {
+		return err
+	}
+	if err := setUser(u); err != nil {
+		return err
+	}
+	filter := s.config.Seccomp
+	if p.NoNewPrivileges {
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return fmt.Errorf("set no_new_privs: %w", err)
+		}
+	} else if filter != nil {
+		// The change of the user took the effective capabilities.
+		if err := caps.Apply(caps.Sets{Effective: have, Permitted: have}); err != nil {
+			return err
+		}
+		if err := filter.Install(); err != nil {
+			return fmt.Errorf("install the seccomp filter: %w", err)
+		}
+	}
+	if err := caps.Apply(sets); err != nil {
+		return err
+	}
+	if p.NoNewPrivileges && filter != nil {
+		if err := filter.Install(); err != nil {
+			return fmt.Errorf("install the seccomp filter: %w", err)
+		}
+	}
+	return nil
+}
+
+// setUser changes the thread's user; package syscall's calls would change all
+// threads, with signals.
+func setUser(u passwd.User) error {
+	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("keep capabilities: %w", err)
+	}
+	var list unsafe.Pointer
+	if len(u.Groups) > 0 {
+		list = unsafe.Pointer(&u.Groups[0])
+	}
+	if _, _, e := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(u.Groups)), uintptr(list), 0); e != 0 {
+		return fmt.Errorf("set groups %v: %w", u.Groups, e)
+	}
+	gid, uid := uintptr(u.GID), uintptr(u.UID)
+	if _, _, e := unix.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid); e != 0 {
+		return fmt.Errorf("set group %d: %w", u.GID, e)
+	}
+	if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid); e != 0 {
+		return fmt.Errorf("set user %d: %w", u.UID, e)
+	}
+	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("keep capabilities: %w", err)
+	}
+	return nil
+}
+
+// chownStdio lets the user open /dev/stdout again. A descriptor that cannot be
+// given away is left as it is.
+func chownStdio(u passwd.User) {
+	for fd := range 3 {
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) != nil || st.Uid == u.UID {
+			continue
+		}
+		kind := st.Mode & unix.S_IFMT
+		terminal := kind == unix.S_IFCHR && st.Rdev != unix.Mkdev(1, 3)
+		if terminal || kind == unix.S_IFIFO {
+			_ = unix.Fchown(fd, int(u.UID), int(st.Gid))
+		}
+	}
+}
+
+var rlimitNames = map[string]int{
+	"RLIMIT_AS": unix.RLIMIT_AS, "RLIMIT_CORE": unix.RLIMIT_CORE, "RLIMIT_CPU": unix.RLIMIT_CPU,
+	"RLIMIT_DATA": unix.RLIMIT_DATA, "RLIMIT_FSIZE": unix.RLIMIT_FSIZE, "RLIMIT_LOCKS": unix.RLIMIT_LOCKS,
+	"RLIMIT_MEMLOCK": unix.RLIMIT_MEMLOCK, "RLIMIT_MSGQUEUE": unix.RLIMIT_MSGQUEUE, "RLIMIT_NICE": unix.RLIMIT_NICE,
+	"RLIMIT_NOFILE": unix.RLIMIT_NOFILE, "RLIMIT_NPROC": unix.RLIMIT_NPROC, "RLIMIT_RSS": unix.RLIMIT_RSS,
+	"RLIMIT_RTPRIO": unix.RLIMIT_RTPRIO, "RLIMIT_RTTIME": unix.RLIMIT_RTTIME,
+	"RLIMIT_SIGPENDING": unix.RLIMIT_SIGPENDING, "RLIMIT_STACK": unix.RLIMIT_STACK,
+}
+
+// rlimits sets the limits. A hard limit that may not be raised stays, and the
+// soft one goes as high as it allows.
+func (s *starter) rlimits(list []specs.POSIXRlimit) error {
+	for _, l := range list {
+		resource, ok := rlimitNames[l.Type]
+		if !ok {
+			return &wire.Failure{Cause: wire.Invalid, Message: fmt.Sprintf("unknown rlimit %q", l.Type)}
+		}
+		want := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
+		err := unix.Setrlimit(resource, &want)
+		if errors.Is(err, unix.EPERM) {
+			var have unix.Rlimit
+			if err := unix.Getrlimit(resource, &have); err != nil {
+				return fmt.Errorf("get %s: %w", l.Type, err)
+			}
+			want = unix.Rlimit{Cur: min(l.Soft, have.Max), Max: min(l.Hard, have.Max)}
+			s.warn("%s %d:%d is above what the host allows; it is %d:%d", l.Type, l.Soft, l.Hard, want.Cur, want.Max)
+			err = unix.Setrlimit(resource, &want)
+		}
+		if err != nil {
+			return fmt.Errorf("set %s to %d:%d: %w", l.Type, l.Soft, l.Hard, err)
+		}
+	}
+	return nil
+}
+
+// resetSignals gives the program default dispositions and an empty mask,
+// whatever the caller of the runtime ignored. execve resets only handlers.
+func resetSignals() {
+	type sigaction struct {
+		handler, flags, restorer uintptr
+		mask                     uint64
+	}
+	var dfl sigaction
+	for sig := uintptr(1); sig <= 64; sig++ {
+		if sig == uintptr(unix.SIGKILL) || sig == uintptr(unix.SIGSTOP) {
+			continue
+		}
+		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&dfl)), 0, 8, 0, 0)
+	}
+	var none uint64
+	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
+}

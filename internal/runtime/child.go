@@ -1,0 +1,305 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/runtime/wire"
+)
+
+// undoTimeout bounds taking back what failed.
+const undoTimeout = 10 * time.Second
+
+// initEnv keeps the init quick: it lives for a millisecond and has one thread's
+// worth of work.
+var initEnv = [...]string{"GOMAXPROCS=1", "GOGC=off"}
+
+// child is an init that was started, until its program runs.
+type child struct {
+	pid      int
+	pidfd    *os.File
+	conn     *net.UnixConn
+	console  *os.File
+	warnings []string
+}
+
+// start describes how a child comes to life.
+type start struct {
+	clone     int
+	cgroupDir string // v2: the child is born in this cgroup
+	pidNS     string // joined around the fork
+	pidOf     int    // as pidNS, of this process
+	extra     *os.File
+	stdio     [3]*os.File
+	terminal  bool
+}
+
+// spawn starts an init. The caller reaps it.
+func (r *Runtime) spawn(s start) (c *child, err error) {
+	ours, theirs, err := socketpair()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	defer func() {
+		if err != nil {
+			ours.Close()
+		}
+	}()
+	files := []*os.File{nil, nil, nil, theirs, r.init}
+	if !s.terminal {
+		copy(files, s.stdio[:])
+	}
+	if s.extra != nil {
+		files = append(files, s.extra)
+	}
+	pidfd := -1
+	attr := &syscall.ProcAttr{Env: initEnv[:], Sys: &syscall.SysProcAttr{Cloneflags: uintptr(s.clone), PidFD: &pidfd}}
+	for _, f := range files {
+		attr.Files = append(attr.Files, rawFd(f))
+	}
+	pid, err := s.fork(r, attr)
+	runtime.KeepAlive(files)
+	if err != nil {
+		return nil, err
+	}
+	// Package pidfd waits in the poller.
+	if err := unix.SetNonblock(pidfd, true); err != nil {
+		return nil, err
+	}
+	return &child{pid: pid, pidfd: os.NewFile(uintptr(pidfd), "pidfd"), conn: ours}, nil
+}
+
+// rawFd is f's descriptor; unlike Fd it leaves a non-blocking one as it is.
+func rawFd(f *os.File) uintptr {
+	fd := ^uintptr(0)
+	if f == nil {
+		return fd
+	}
+	conn, err := f.SyscallConn()
+	if err == nil {
+		err = conn.Control(func(n uintptr) { fd = n })
+	}
+	if err != nil {
+		return ^uintptr(0)
+	}
+	return fd
+}
+
+// fork starts the process, in the pid namespace that is to be joined, if any.
+func (s start) fork(r *Runtime, attr *syscall.ProcAttr) (int, error) {
+	if s.cgroupDir != "" {
+		dir, err := os.Open(s.cgroupDir)
+		if err != nil {
+			return 0, fmt.Errorf("open cgroup: %w", err)
+		}
+		defer dir.Close()
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(rawFd(dir))
+	}
+	path := fmt.Sprintf("/proc/self/fd/%d", wire.Self)
+	run := func() (int, error) {
+		pid, err := syscall.ForkExec(path, []string{"berth-init"}, attr)
+		if err != nil {
+			return 0, fmt.Errorf("start the container init: %w", err)
+		}
+		return pid, nil
+	}
+	var ns *os.File
+	switch {
+	case s.pidOf != 0:
+		s.pidNS = fmt.Sprintf("/proc/%d/ns/pid", s.pidOf)
+		fallthrough
+	case s.pidNS != "":
+		var err error
+		if ns, err = os.Open(s.pidNS); err != nil {
+			return 0, fmt.Errorf("open pid namespace: %w", err)
+		}
+		defer ns.Close()
+		return r.inPidNamespace(ns, run)
+	}
+	return run()
+}
+
+// inPidNamespace calls fork on a thread whose children are born in ns. A thread
+// that cannot come back is given up.
+func (r *Runtime) inPidNamespace(ns *os.File, fork func() (int, error)) (int, error) {
+	type result struct {
+		pid int
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		runtime.LockOSThread()
+		if err := unix.Setns(int(rawFd(ns)), unix.CLONE_NEWPID); err != nil {
+			done <- result{err: fmt.Errorf("join pid namespace: %w", err)}
+			return
+		}
+		pid, err := fork()
+		if unix.Setns(int(rawFd(r.pidNS)), unix.CLONE_NEWPID) == nil {
+			runtime.UnlockOSThread()
+		}
+		done <- result{pid, err}
+	}()
+	res := <-done
+	return res.pid, res.err
+}
+
+func socketpair() (*net.UnixConn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make socket pair: %w", err)
+	}
+	theirs := os.NewFile(uintptr(fds[1]), "init")
+	ours := os.NewFile(uintptr(fds[0]), "runtime")
+	defer ours.Close()
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		theirs.Close()
+		return nil, nil, fmt.Errorf("make socket pair: %w", err)
+	}
+	return conn.(*net.UnixConn), theirs, nil
+}
+
+// send tells the init something. That an init is gone is found out by listen,
+// which knows why.
+func (c *child) send(k wire.Kind, payload []byte) error {
+	err := wire.Write(c.conn, k, payload)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return nil
+	}
+	return err
+}
+
+func (c *child) configure(config *wire.Config) error {
+	payload, err := json.Marshal(config)
+	if err != nil {
+		return fmt.Errorf("write the init's configuration: %w", err)
+	}
+	return c.send(wire.Setup, payload)
+}
+
+// listen takes what the init says until it is ready; the end of the stream means
+// that the program runs.
+func (c *child) listen(ctx context.Context) (ready bool, err error) {
+	stop := context.AfterFunc(ctx, func() { c.conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	for {
+		kind, payload, file, err := receive(c.conn)
+		if file != nil {
+			c.console = file
+		}
+		if ctx.Err() != nil && err != nil {
+			return false, ctx.Err()
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("listen to the container init: %w", err)
+		}
+		switch kind {
+		case wire.Ready:
+			return true, nil
+		case wire.Failed:
+			return false, failure(wire.ParseFailure(payload))
+		case wire.Warning:
+			c.warnings = append(c.warnings, string(payload))
+		}
+	}
+}
+
+// receive reads one frame and the descriptor that came with it, if any.
+func receive(conn *net.UnixConn) (kind wire.Kind, payload []byte, file *os.File, err error) {
+	var header [wire.HeaderSize]byte
+	oob := make([]byte, unix.CmsgSpace(4))
+	n, oobn, _, _, err := conn.ReadMsgUnix(header[:], oob)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	if oobn > 0 {
+		if file, err = passed(oob[:oobn]); err != nil {
+			return 0, nil, nil, err
+		}
+	}
+	if _, err = io.ReadFull(conn, header[n:]); err != nil {
+		return 0, nil, file, err
+	}
+	kind, size, err := wire.ParseHeader(header[:])
+	if err != nil {
+		return 0, nil, file, err
+	}
+	payload = make([]byte, size)
+	_, err = io.ReadFull(conn, payload)
+	return kind, payload, file, err
+}
+
+// passed returns the terminal's master, set to wait in the poller.
+func passed(oob []byte) (*os.File, error) {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil || len(messages) == 0 {
+		return nil, err
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) == 0 {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		return nil, errors.Join(err, unix.Close(fds[0]))
+	}
+	return os.NewFile(uintptr(fds[0]), "console"), nil
+}
+
+// failure turns what the init says into an error of its kind.
+func failure(f *wire.Failure) error {
+	switch f.Cause {
+	case wire.NotFound:
+		return errdefs.ErrNotFound.WithMessage(f.Message)
+	case wire.Denied:
+		return errdefs.ErrPermissionDenied.WithMessage(f.Message)
+	case wire.Invalid:
+		return errdefs.ErrInvalidArgument.WithMessage(f.Message)
+	}
+	return errors.New(f.Message)
+}
+
+// alive returns an error if the init ended without a word: it was killed.
+func (c *child) alive() error {
+	fds := []unix.PollFd{{Fd: int32(rawFd(c.pidfd)), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	if err == nil && n == 1 {
+		return errors.New("the container init was killed before it was ready; is its memory limit very low?")
+	}
+	return nil
+}
+
+// kill ends and reaps a child that did not get as far as its caller.
+func (c *child) kill(context.Context) error {
+	c.conn.Close()
+	if c.console != nil {
+		c.console.Close()
+	}
+	// It may have ended by itself.
+	err := unix.PidfdSendSignal(int(rawFd(c.pidfd)), unix.SIGKILL, nil, 0)
+	if errors.Is(err, unix.ESRCH) {
+		err = nil
+	}
+	var status syscall.WaitStatus
+	for {
+		_, waitErr := syscall.Wait4(c.pid, &status, 0, nil)
+		if waitErr != syscall.EINTR {
+			break
+		}
+	}
+	return errors.Join(err, c.pidfd.Close())
+}

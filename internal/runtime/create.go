@@ -1,0 +1,151 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/runtime/wire"
+	"github.com/berth-containers/berth/internal/sys/cgroup"
+	"github.com/berth-containers/berth/internal/undo"
+)
+
+func (r *Runtime) unified() bool { return r.cgroup == cgroup.V2 }
+
+// Create makes a container up to the point where its program could be
+// executed. On failure nothing of it is left; on success the caller is the
+// parent of Container.Pid and waits for it.
+func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, err error) {
+	p, err := newPlan(o.Spec)
+	if err != nil {
+		return nil, err
+	}
+	config, err := r.config(o, p)
+	if err != nil {
+		return nil, err
+	}
+	var back undo.Stack
+	defer back.OnError(ctx, &err)
+	c := &Container{ID: o.ID, CgroupPath: o.Spec.Linux.CgroupsPath}
+	s := start{clone: p.clone, pidNS: p.pidPath, extra: o.Gate, stdio: o.Stdio, terminal: o.Spec.Process.Terminal}
+	var group *cgroup.Group
+	if r.unified() {
+		if group, err = r.makeCgroup(c, o, &back); err != nil {
+			return nil, err
+		}
+		if group != nil {
+			s.cgroupDir = group.Dir()
+		}
+	}
+	ch, err := r.spawn(s)
+	if err != nil {
+		return nil, err
+	}
+	back.Add(ch.kill)
+	if err := ch.configure(config); err != nil {
+		return nil, err
+	}
+	if !r.unified() {
+		// The init mounts meanwhile: a first join of v1 waits milliseconds for
+		// the kernel.
+		if group, err = r.makeCgroup(c, o, &back); err != nil {
+			return nil, err
+		}
+		if group != nil {
+			if err := group.Join(ch.pid); err != nil {
+				return nil, fmt.Errorf("join cgroup %s: %w", c.CgroupPath, err)
+			}
+		}
+	}
+	if err := ch.send(wire.Joined, nil); err != nil {
+		return nil, err
+	}
+	ready, err := ch.listen(ctx)
+	if err == nil && !ready {
+		err = fmt.Errorf("create container: the init ended early (%w)", errOr(ch.alive(), unix.ECHILD))
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.Pid, c.Pidfd, c.Console = ch.pid, ch.pidfd, ch.console
+	c.Warnings = append(c.Warnings, ch.warnings...)
+	c.gate = &gate{runtime: r, child: ch}
+	return c, nil
+}
+
+func errOr(err, other error) error {
+	if err != nil {
+		return err
+	}
+	return other
+}
+
+func (r *Runtime) makeCgroup(c *Container, o CreateOptions, back *undo.Stack) (*cgroup.Group, error) {
+	if c.CgroupPath == "" {
+		return nil, nil
+	}
+	group, warnings, err := cgroup.Create(c.CgroupPath, o.Spec.Linux.Resources)
+	if err != nil {
+		return nil, fmt.Errorf("create cgroup %s: %w", c.CgroupPath, err)
+	}
+	// The child, which is killed first on v2, may be in it: the stack is undone
+	// newest first, and Remove kills what is left.
+	back.Add(group.Remove)
+	c.Warnings = append(c.Warnings, warnings...)
+	return group, nil
+}
+
+// Exec starts one more process in a running container; when it returns the
+// program runs and the caller waits for it.
+func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err error) {
+	p, err := newPlan(o.Spec)
+	if err != nil {
+		return nil, err
+	}
+	if o.Process == nil {
+		return nil, errdefs.ErrInvalidArgument.WithMessage("exec without a process")
+	}
+	filter, err := r.filter(o.Spec.Linux.Seccomp)
+	if err != nil {
+		return nil, err
+	}
+	target, err := openPidfd(o.Pid)
+	if err != nil {
+		return nil, err
+	}
+	defer target.Close()
+	var back undo.Stack
+	defer back.OnError(ctx, &err)
+	s := start{extra: target, stdio: o.Stdio, terminal: o.Process.Terminal}
+	if p.all&unix.CLONE_NEWPID != 0 {
+		s.pidOf = o.Pid
+	}
+	if r.unified() && o.CgroupPath != "" {
+		s.cgroupDir = cgroup.Open(o.CgroupPath).Dir()
+	}
+	ch, err := r.spawn(s)
+	if err != nil {
+		return nil, err
+	}
+	back.Add(ch.kill)
+	// The init joins the pid namespace by being born in it.
+	config := &wire.Config{Exec: true, ExecFlags: p.all &^ unix.CLONE_NEWPID, Process: o.Process, Seccomp: filter}
+	if err := ch.configure(config); err != nil {
+		return nil, err
+	}
+	if !r.unified() && o.CgroupPath != "" {
+		if err := cgroup.Open(o.CgroupPath).Join(ch.pid); err != nil {
+			return nil, fmt.Errorf("join cgroup %s: %w", o.CgroupPath, err)
+		}
+	}
+	if err := ch.send(wire.Joined, nil); err != nil {
+		return nil, err
+	}
+	if _, err := ch.listen(ctx); err != nil {
+		return nil, err
+	}
+	ch.conn.Close()
+	return &Process{Pid: ch.pid, Pidfd: ch.pidfd, Console: ch.console, Warnings: ch.warnings}, nil
+}

@@ -1,0 +1,121 @@
+package runtime
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/runtime/wire"
+)
+
+var namespaceFlags = map[specs.LinuxNamespaceType]int{
+	specs.PIDNamespace: unix.CLONE_NEWPID, specs.NetworkNamespace: unix.CLONE_NEWNET,
+	specs.MountNamespace: unix.CLONE_NEWNS, specs.IPCNamespace: unix.CLONE_NEWIPC,
+	specs.UTSNamespace: unix.CLONE_NEWUTS, specs.CgroupNamespace: unix.CLONE_NEWCGROUP,
+}
+
+// plan is how a specification's namespaces come about.
+type plan struct {
+	clone   int         // flags for the clone
+	joins   []wire.Join // by the init
+	pidPath string      // joined before the clone: it takes effect for children
+	cgroup  bool        // a new cgroup namespace, made once the cgroup is joined
+	all     int         // every namespace that is not the host's
+}
+
+func newPlan(spec *specs.Spec) (plan, error) {
+	var p plan
+	if spec.Linux == nil || spec.Process == nil {
+		return p, errdefs.ErrInvalidArgument.WithMessage("the specification needs \"linux\" and \"process\"")
+	}
+	for _, ns := range spec.Linux.Namespaces {
+		flag, ok := namespaceFlags[ns.Type]
+		if !ok {
+			return p, errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("%s namespaces are not supported by this version", ns.Type))
+		}
+		if p.all&flag != 0 {
+			return p, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("the %s namespace is named twice", ns.Type))
+		}
+		p.all |= flag
+		switch {
+		case ns.Path != "" && flag == unix.CLONE_NEWPID:
+			p.pidPath = ns.Path
+		case ns.Path != "":
+			p.joins = append(p.joins, wire.Join{Flag: flag, Path: ns.Path})
+		case flag == unix.CLONE_NEWCGROUP:
+			p.cgroup = true
+		default:
+			p.clone |= flag
+		}
+	}
+	if p.all&unix.CLONE_NEWNS == 0 {
+		return p, errdefs.ErrInvalidArgument.WithMessage("a container needs a mount namespace: add one to linux.namespaces")
+	}
+	return p, validate(spec, p)
+}
+
+func validate(spec *specs.Spec, p plan) error {
+	if p.all&unix.CLONE_NEWUTS == 0 && (spec.Hostname != "" || spec.Domainname != "") {
+		return errdefs.ErrInvalidArgument.WithMessage("unable to set hostname without a private UTS namespace")
+	}
+	for key := range spec.Linux.Sysctl {
+		if strings.HasPrefix(key, "net.") && p.all&unix.CLONE_NEWNET == 0 {
+			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("sysctl %q is not allowed in the host's network namespace", key))
+		}
+		ipc := strings.HasPrefix(key, "kernel.msg") || strings.HasPrefix(key, "kernel.sem") || strings.HasPrefix(key, "kernel.shm") || strings.HasPrefix(key, "fs.mqueue.")
+		if ipc && p.all&unix.CLONE_NEWIPC == 0 {
+			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("sysctl %q is not allowed in the host's IPC namespace", key))
+		}
+	}
+	return nil
+}
+
+// config is what the init of a new container is told.
+func (r *Runtime) config(o CreateOptions, p plan) (*wire.Config, error) {
+	filter, err := r.filter(o.Spec.Linux.Seccomp)
+	if err != nil {
+		return nil, err
+	}
+	l := o.Spec.Linux
+	c := &wire.Config{
+		Process: o.Spec.Process, Seccomp: filter, Gate: o.Gate != nil,
+		Joins: p.joins, NewNet: p.clone&unix.CLONE_NEWNET != 0, NewCgroup: p.cgroup, CgroupV2: r.unified(),
+		Hostname: o.Spec.Hostname, Domainname: o.Spec.Domainname, Sysctl: l.Sysctl,
+		SharedMount: p.clone&unix.CLONE_NEWNS == 0,
+		Root: wire.Root{Rootfs: o.Rootfs, Propagation: l.RootfsPropagation, Mounts: o.Spec.Mounts,
+			Devices: l.Devices, Masked: l.MaskedPaths, ReadOnly: l.ReadonlyPaths},
+	}
+	if root := o.Spec.Root; root != nil {
+		c.Root.Readonly = root.Readonly
+		c.Root.Path = root.Path
+		if !filepath.IsAbs(c.Root.Path) {
+			c.Root.Path = filepath.Join(o.Bundle, c.Root.Path)
+		}
+	}
+	if c.Root.Path == "" && o.Rootfs == nil && !c.SharedMount {
+		return nil, errdefs.ErrInvalidArgument.WithMessage("the container has no root file system: set root.path")
+	}
+	c.Root.Mounts = absoluteSources(c.Root.Mounts, o.Bundle)
+	return c, nil
+}
+
+// absoluteSources resolves the sources of binds from the bundle, as the OCI
+// specification has it.
+func absoluteSources(mounts []specs.Mount, bundle string) []specs.Mount {
+	out := make([]specs.Mount, len(mounts))
+	for i, m := range mounts {
+		bind := m.Type == "bind"
+		for _, o := range m.Options {
+			bind = bind || o == "bind" || o == "rbind"
+		}
+		if bind && !filepath.IsAbs(m.Source) {
+			m.Source = filepath.Join(bundle, m.Source)
+		}
+		out[i] = m
+	}
+	return out
+}

@@ -1,0 +1,121 @@
+package runtime
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/sys/cgroup"
+	"github.com/berth-containers/berth/internal/sys/mount"
+	"github.com/berth-containers/berth/internal/sys/seccomp"
+)
+
+// maxFilters bounds the cache of compiled seccomp profiles: there is one in
+// most engines, and a few with --security-opt.
+const maxFilters = 16
+
+// Runtime makes containers. It is safe for concurrent use.
+type Runtime struct {
+	init   *os.File
+	pidNS  *os.File // the caller's own, to come back to after an Exec
+	cgroup cgroup.Mode
+
+	mu      sync.Mutex
+	filters map[[sha256.Size]byte]*seccomp.Filter
+}
+
+// New opens the init binary. From here on the process is not dumpable, since it
+// enters containers for the moment of a fork.
+func New(initBinary string) (*Runtime, error) {
+	init, err := mount.ReadOnlyFile(initBinary)
+	if err != nil {
+		return nil, fmt.Errorf("open the container init %s: %w", initBinary, err)
+	}
+	pidNS, err := os.Open("/proc/self/ns/pid")
+	if err != nil {
+		init.Close()
+		return nil, fmt.Errorf("open own pid namespace: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("protect the runtime: %w", err)
+	}
+	return &Runtime{init: init, pidNS: pidNS, cgroup: cgroup.Detect(), filters: map[[sha256.Size]byte]*seccomp.Filter{}}, nil
+}
+
+// Close closes what New opened; containers are not touched.
+func (r *Runtime) Close() error { return errors.Join(r.init.Close(), r.pidNS.Close()) }
+
+// RemoveCgroup kills what is left in a container's cgroup and removes it. One
+// that is gone is no error.
+func (r *Runtime) RemoveCgroup(path string) error {
+	if path == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), undoTimeout)
+	defer cancel()
+	if err := cgroup.Open(path).Remove(ctx); err != nil {
+		return fmt.Errorf("remove cgroup %s: %w", path, err)
+	}
+	return nil
+}
+
+// OOMKilled is whether the kernel killed a process of the cgroup for memory.
+func OOMKilled(cgroupPath string) (bool, error) {
+	if cgroupPath == "" {
+		return false, nil
+	}
+	return cgroup.Open(cgroupPath).OOMKilled()
+}
+
+// Pause freezes every process of the cgroup.
+func Pause(cgroupPath string) error {
+	if cgroupPath == "" {
+		return errdefs.ErrFailedPrecondition.WithMessage("a container without a cgroup of its own cannot be paused")
+	}
+	return cgroup.Open(cgroupPath).Freeze()
+}
+
+// Resume is the opposite of Pause.
+func Resume(cgroupPath string) error {
+	if cgroupPath == "" {
+		return nil
+	}
+	return cgroup.Open(cgroupPath).Thaw()
+}
+
+// filter compiles a seccomp profile, once for each.
+func (r *Runtime) filter(profile *specs.LinuxSeccomp) (*seccomp.Filter, error) {
+	if profile == nil {
+		return nil, nil
+	}
+	text, err := json.Marshal(profile)
+	if err != nil {
+		return nil, fmt.Errorf("read the seccomp profile: %w", err)
+	}
+	key := sha256.Sum256(text)
+	r.mu.Lock()
+	f := r.filters[key]
+	r.mu.Unlock()
+	if f != nil {
+		return f, nil
+	}
+	compiled, err := seccomp.Compile(profile)
+	if err != nil {
+		return nil, errdefs.ErrInvalidArgument.WithMessage("seccomp profile: " + err.Error())
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.filters) >= maxFilters {
+		clear(r.filters)
+	}
+	r.filters[key] = &compiled
+	return &compiled, nil
+}

@@ -1,0 +1,158 @@
+// Package wire is what the runtime and the init it started say to each other:
+// frames over a socket that is closed by a successful execve.
+//
+// The runtime sends Config, Joined (the cgroup was joined) and Start (execute
+// the program); the init answers with any number of Warning and Console, then
+// Ready, and Failure at any time. The end of the stream without a Failure means
+// that the program runs.
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/berth-containers/berth/internal/oci"
+	"github.com/berth-containers/berth/internal/sys/seccomp"
+)
+
+// Descriptors of an init when it starts.
+const (
+	Control = 3
+	Self    = 4 // the init's own binary, which it executes
+	Extra   = 5 // exec: the container's pidfd; create: a listening gate, if Config.Gate
+)
+
+// Kind is what a frame is.
+type Kind byte
+
+const (
+	Joined  Kind = 'J'
+	Start   Kind = 'S'
+	Ready   Kind = 'R'
+	Warning Kind = 'W'
+	Console Kind = 'T' // with the pty's master as a descriptor
+	Failed  Kind = 'E'
+	Setup   Kind = 'C' // payload: Config
+)
+
+// maxFrame bounds what a peer makes us allocate: environments may be big.
+const maxFrame = 16 << 20
+
+// Config is what an init has to do.
+type Config struct {
+	// Exec joins the namespaces ExecFlags of the process behind Extra; without
+	// it the container is made.
+	Exec      bool `json:"exec,omitempty"`
+	ExecFlags int  `json:"execFlags,omitempty"`
+
+	Process *specs.Process  `json:"process"`
+	Seccomp *seccomp.Filter `json:"seccomp,omitempty"`
+	Gate    bool            `json:"gate,omitempty"`
+
+	Joins       []Join            `json:"joins,omitempty"`
+	NewNet      bool              `json:"newNet,omitempty"`
+	NewCgroup   bool              `json:"newCgroup,omitempty"`
+	CgroupV2    bool              `json:"cgroupV2,omitempty"`
+	Hostname    string            `json:"hostname,omitempty"`
+	Domainname  string            `json:"domainname,omitempty"`
+	Sysctl      map[string]string `json:"sysctl,omitempty"`
+	SharedMount bool              `json:"sharedMount,omitempty"` // the mount namespace is another's: nothing is mounted
+	Root        Root              `json:"root"`
+}
+
+// Join is a namespace to join by path.
+type Join struct {
+	Flag int    `json:"flag"`
+	Path string `json:"path"`
+}
+
+// Root is what the init mounts.
+type Root struct {
+	Path        string              `json:"path,omitempty"` // absolute; unused with Rootfs
+	Rootfs      *oci.Rootfs         `json:"rootfs,omitempty"`
+	Readonly    bool                `json:"readonly,omitempty"`
+	Propagation string              `json:"propagation,omitempty"`
+	Mounts      []specs.Mount       `json:"mounts,omitempty"`
+	Devices     []specs.LinuxDevice `json:"devices,omitempty"`
+	Masked      []string            `json:"masked,omitempty"`
+	ReadOnly    []string            `json:"readOnlyPaths,omitempty"`
+}
+
+// Cause sorts failures.
+type Cause byte
+
+const (
+	Internal Cause = 'i'
+	NotFound Cause = 'n'
+	Denied   Cause = 'd'
+	Invalid  Cause = 'v'
+)
+
+// Failure is an error as the init tells it.
+type Failure struct {
+	Cause   Cause
+	Message string
+}
+
+func (f *Failure) Error() string { return f.Message }
+
+// FailureOf returns err as a Failure.
+func FailureOf(err error) *Failure {
+	var f *Failure
+	if errors.As(err, &f) {
+		return &Failure{Cause: f.Cause, Message: err.Error()}
+	}
+	return &Failure{Cause: Internal, Message: err.Error()}
+}
+
+// Payload and ParseFailure are each other's inverse.
+func (f *Failure) Payload() []byte { return append([]byte{byte(f.Cause)}, f.Message...) }
+
+// ParseFailure reads a Failed frame's payload.
+func ParseFailure(p []byte) *Failure {
+	if len(p) == 0 {
+		return &Failure{Cause: Internal, Message: "the init ended without a reason"}
+	}
+	return &Failure{Cause: Cause(p[0]), Message: string(p[1:])}
+}
+
+// HeaderSize is what a frame begins with: its kind and the payload's length.
+const HeaderSize = 5
+
+// Header is the beginning of a frame with n bytes of payload.
+func Header(k Kind, n int) []byte {
+	return binary.LittleEndian.AppendUint32([]byte{byte(k)}, uint32(n))
+}
+
+// ParseHeader is Header's inverse.
+func ParseHeader(h []byte) (Kind, int, error) {
+	n := binary.LittleEndian.Uint32(h[1:HeaderSize])
+	if n > maxFrame {
+		return 0, 0, errors.New("frame is too big")
+	}
+	return Kind(h[0]), int(n), nil
+}
+
+// Write sends one frame.
+func Write(w io.Writer, k Kind, payload []byte) error {
+	_, err := w.Write(append(Header(k, len(payload)), payload...))
+	return err
+}
+
+// Read receives one frame; io.EOF between frames is the end.
+func Read(r io.Reader) (Kind, []byte, error) {
+	var h [HeaderSize]byte
+	if _, err := io.ReadFull(r, h[:]); err != nil {
+		return 0, nil, err
+	}
+	k, n, err := ParseHeader(h[:])
+	if err != nil {
+		return 0, nil, err
+	}
+	p := make([]byte, n)
+	_, err = io.ReadFull(r, p)
+	return k, p, err
+}

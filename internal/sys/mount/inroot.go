@@ -1,0 +1,110 @@
+package mount
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxLinks is how many dangling links Mkdir and Create follow.
+const maxLinks = 40
+
+// OpenIn opens name below the directory root. Links, absolute or not, and ".."
+// stay below root.
+func OpenIn(root int, name string, flags uint64, mode uint64) (int, error) {
+	name = strings.TrimLeft(name, "/")
+	if name == "" {
+		name = "."
+	}
+	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Mode: mode,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	return retry(func() (int, error) {
+		fd, err := unix.Openat2(root, name, &how)
+		if err == unix.EAGAIN { // a rename somewhere made ".." uncertain
+			err = unix.EINTR
+		}
+		return fd, err
+	})
+}
+
+// Mkdir makes the directory name and those above it below root, unless they
+// are there, and returns it as an O_PATH descriptor.
+func Mkdir(root int, name string) (int, error) {
+	return ensure(root, name, 0, func(parent int, base string) error {
+		return unix.Mkdirat(parent, base, 0o755)
+	})
+}
+
+// Create makes an empty file at name, unless something is there, and the
+// directories above it, and returns it as an O_PATH descriptor.
+func Create(root int, name string) (int, error) {
+	return ensure(root, name, 0, func(parent int, base string) error {
+		return unix.Mknodat(parent, base, unix.S_IFREG|0o755, 0)
+	})
+}
+
+// Parent opens the directory that name is in, made if need be, and returns the
+// last element of name.
+func Parent(root int, name string) (int, string, error) {
+	name = path.Clean("/" + name)
+	dir, base := path.Split(name)
+	if base == "" {
+		return -1, "", fmt.Errorf("%s has no parent: %w", name, unix.EINVAL)
+	}
+	fd, err := Mkdir(root, dir)
+	return fd, base, err
+}
+
+func ensure(root int, name string, links int, makeAt func(parent int, base string) error) (int, error) {
+	name = path.Clean("/" + name)
+	fd, err := OpenIn(root, name, unix.O_PATH, 0)
+	if !errors.Is(err, unix.ENOENT) {
+		return fd, err
+	}
+	if links > maxLinks {
+		return -1, unix.ELOOP
+	}
+	dir, base := path.Split(name)
+	parent, err := ensure(root, dir, links, mkdirAt)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(parent)
+	err = makeAt(parent, base)
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return -1, fmt.Errorf("create %s: %w", name, err)
+	}
+	if err != nil {
+		// It is a link to nothing: make what it names, below root.
+		if target, linkErr := readlinkAt(parent, base); linkErr == nil {
+			if !path.IsAbs(target) {
+				target = path.Join(dir, target)
+			}
+			return ensure(root, target, links+1, makeAt)
+		}
+	}
+	return OpenIn(root, name, unix.O_PATH, 0)
+}
+
+func mkdirAt(parent int, base string) error { return unix.Mkdirat(parent, base, 0o755) }
+
+func readlinkAt(dir int, base string) (string, error) {
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(dir, base, buf)
+	if err != nil {
+		return "", err
+	}
+	return string(buf[:n]), nil
+}
+
+// IsDir is whether the open file is a directory.
+func IsDir(fd int) (bool, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return false, err
+	}
+	return st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
+}
