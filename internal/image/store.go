@@ -82,7 +82,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context) error {
-	if err := os.MkdirAll(s.layout, 0o711); err != nil {
+	if err := os.MkdirAll(filepath.Join(s.layout, "blobs", "sha256"), 0o711); err != nil {
 		return fmt.Errorf("make image store: %w", err)
 	}
 	bolt, err := bbolt.Open(filepath.Join(s.root, "images.db"), 0o600, &bbolt.Options{Timeout: lockWait, NoStatistics: true})

@@ -65,6 +65,9 @@ func (s *Store) sweepIngests(ctx context.Context) error {
 func (s *Store) sweepLayers(ctx context.Context) error {
 	count := func(sn snapshots.Snapshotter) (n int, err error) {
 		err = sn.Walk(ctx, func(context.Context, snapshots.Info) error { n++; return nil })
+		if errdefs.IsNotFound(err) { // nothing was ever written
+			return 0, nil
+		}
 		return n, err
 	}
 	records, err := count(s.layers)

@@ -1,0 +1,134 @@
+package image
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/berth-containers/berth/internal/snapshot/layer"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/images/archive"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Load reads images from a docker-archive or an OCI layout in a tar, which may
+// be packed with gzip or zstd, and returns their names, or the ID of one that
+// has none. Layers stay packed, or not, as they came. Either every image of
+// the archive appears or none.
+func (s *Store) Load(ctx context.Context, r io.Reader, progress Progress) ([]string, error) {
+	ctx, done, err := s.lease(s.scope(ctx))
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.load(ctx, r, &teller{tell: progress})
+	done(err)
+	return names, err
+}
+
+func (s *Store) load(ctx context.Context, r io.Reader, tell *teller) ([]string, error) {
+	plain, err := layer.Decompress(r)
+	if err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	defer plain.Close()
+	// References of their own, so that two loads of equally named files, or a
+	// broken one before, are not mixed up.
+	store := &prefixed{Store: s.blobs, prefix: "load-" + rand.Text() + "-"}
+	desc, err := archive.ImportIndex(ctx, store, plain)
+	if err != nil {
+		return nil, loadError(err)
+	}
+	var index ocispec.Index
+	if err := s.readJSON(ctx, desc, maxManifestBytes, &index); err != nil {
+		return nil, loadError(err)
+	}
+	targets := map[string]ocispec.Descriptor{}
+	var names []string
+	for _, d := range index.Manifests {
+		if isAttestation(&d) || !images.IsManifestType(d.MediaType) && !images.IsIndexType(d.MediaType) {
+			continue
+		}
+		record, name, err := s.loadOne(ctx, d, tell)
+		if err != nil {
+			return nil, loadError(err)
+		}
+		targets[record] = d
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(targets) == 0 {
+		return nil, invalid("the archive has no image; it must be one made by save, or the tar of an OCI layout (a root filesystem's tar is for import)")
+	}
+	return names, s.setNames(ctx, targets)
+}
+
+// loadOne checks and unpacks an image whose blobs were stored.
+func (s *Store) loadOne(ctx context.Context, d ocispec.Descriptor, tell *teller) (record, name string, err error) {
+	p, err := s.parse(ctx, d, anyPlatform())
+	if err != nil {
+		return "", "", err
+	}
+	if record, name, err = loadName(d, p); err != nil {
+		return "", "", err
+	}
+	if err := p.check(); err != nil {
+		return "", "", err
+	}
+	if err := s.install(ctx, p, nil, tell); err != nil {
+		return "", "", err
+	}
+	return record, name, s.adopt(ctx, d, p)
+}
+
+// loadName is the record and the shown name of an image in an archive. A bare
+// tag, as OCI layouts may have it, is no name.
+func loadName(d ocispec.Descriptor, p *parsed) (record, name string, err error) {
+	text := d.Annotations[images.AnnotationImageName]
+	if ref := d.Annotations[ocispec.AnnotationRefName]; text == "" && strings.ContainsAny(ref, ":/@") {
+		text = ref
+	}
+	if text == "" {
+		return danglingPrefix + d.Digest.String(), p.manifest.Config.Digest.String(), nil
+	}
+	named, err := parseNew(text)
+	if err != nil {
+		return "", "", err
+	}
+	return named.String(), reference.FamiliarString(named), nil
+}
+
+func loadError(err error) error {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return invalid("the archive is truncated (%v)", err)
+	case errdefs.IsNotFound(err):
+		return invalid("the archive lacks, or has with other content, a blob that it lists: %v", err)
+	case strings.Contains(err.Error(), "unrecognized image format"):
+		return invalid("the archive has neither manifest.json nor index.json; it must be one made by save, or the tar of an OCI layout (a root filesystem's tar is for import)")
+	}
+	return fmt.Errorf("load: %w", err)
+}
+
+// prefixed is a content store whose references begin with prefix.
+type prefixed struct {
+	content.Store
+	prefix string
+}
+
+func (p *prefixed) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
+	var o content.WriterOpts
+	for _, opt := range opts {
+		if err := opt(&o); err != nil {
+			return nil, err
+		}
+	}
+	return p.Store.Writer(ctx, append(opts, content.WithRef(p.prefix+o.Ref))...)
+}

@@ -1,0 +1,59 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/containerd/containerd/v2/core/images/archive"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/platforms"
+)
+
+// Save writes images as one tar that is a docker-archive and an OCI layout at
+// once; the same images give the same bytes. An image of an index is saved as
+// the manifest for its platform that is here.
+func (s *Store) Save(ctx context.Context, refs []string, w io.Writer) error {
+	ctx, done, err := s.lease(s.scope(ctx))
+	if err != nil {
+		return err
+	}
+	defer done(nil)
+	var opts []archive.ExportOpt
+	for _, ref := range refs {
+		opt, err := s.exported(ctx, ref)
+		if err != nil {
+			return err
+		}
+		opts = append(opts, opt)
+	}
+	opts = append(opts, archive.WithPlatform(platforms.All))
+	if err := archive.Export(ctx, s.blobs, w, opts...); err != nil {
+		return fmt.Errorf("save: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) exported(ctx context.Context, ref string) (archive.ExportOpt, error) {
+	if ref == HostName || ref == HostName+":latest" {
+		return nil, invalid("the image %q is the running system and cannot be saved; import a tar of it under another name", HostName)
+	}
+	v := s.view.Load()
+	img, record, err := v.find(ref)
+	if err != nil {
+		return nil, err
+	}
+	target := v.target(img, record)
+	if err := s.hold(ctx, leases.Resource{ID: target.Digest.String(), Type: "content"}); err != nil {
+		return nil, err
+	}
+	p, err := s.parse(ctx, target, anyPlatform())
+	if err != nil {
+		return nil, fmt.Errorf("save %s: %w", ref, err)
+	}
+	desc := bare(p.desc)
+	if record == "" {
+		return archive.WithManifest(desc), nil
+	}
+	return archive.WithManifest(desc, record), nil
+}
