@@ -63,13 +63,17 @@ func (f *fake) Create(_ context.Context, o Container) (Created, error) {
 	defer r.Close()
 	made, err := f.fork(o.Stdio, o.Spec.Process, r)
 	made.CgroupPath = "/fake/" + o.ID
-	made.Start = func() error {
+	made.Start = func() ([]string, error) {
 		defer w.Close()
 		if _, err := exec.LookPath(o.Spec.Process.Args[0]); err != nil {
-			return errors.New("exec: executable file not found in $PATH")
+			// As the runtime does, it leaves nothing: also no zombie.
+			w.Close()
+			var status syscall.WaitStatus
+			syscall.Wait4(made.Pid, &status, 0, nil)
+			return nil, errors.Join(errors.New("exec: executable file not found in $PATH"), made.Pidfd.Close())
 		}
 		_, err := w.Write([]byte("go\n"))
-		return err
+		return nil, err
 	}
 	return made, err
 }

@@ -43,7 +43,10 @@ type Exec struct {
 type Created struct {
 	Pid        int
 	Pidfd      *os.File
-	Console    *os.File     // pty master, if there is a terminal
-	CgroupPath string       // of a container
-	Start      func() error // lets it execute its program; nil for an exec
+	Console    *os.File // pty master, if there is a terminal
+	CgroupPath string   // of a container
+	// Start lets a container execute its program; nil for an exec. On failure
+	// the container is gone. Pidfd and Console must be open until then.
+	Start    func() (warnings []string, err error)
+	Warnings []string // of an exec
 }

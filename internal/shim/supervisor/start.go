@@ -67,18 +67,20 @@ func (s *Server) start(ctx context.Context, q startRequest) (_ shim.StartRespons
 
 // execute lets a created container run its program.
 func (s *Server) execute(p *proc, made Created) (shim.StartResponse, error) {
-	if err := made.Start(); err != nil {
+	warnings, err := made.Start()
+	if err != nil {
 		p.failed = true
-		pidfd.Signal(made.Pidfd, syscall.SIGKILL)
+		pidfd.Signal(p.pidfd, syscall.SIGKILL)
 		s.watch(p)
 		return shim.StartResponse{}, err
 	}
+	closeFiles(made.Pidfd, made.Console)
 	if err := s.change(p, func(st *state) { st.Running, st.StartedAt = true, time.Now() }); err != nil {
 		s.log.Warn("a next shim will not know that the container runs", "container", p.key.id, "error", err)
 	}
 	s.work.Go(func() { s.watch(p) })
 	st := p.snapshot()
-	return shim.StartResponse{Pid: st.Pid, StartedAt: st.StartedAt, CgroupPath: st.CgroupPath}, nil
+	return shim.StartResponse{Pid: st.Pid, StartedAt: st.StartedAt, CgroupPath: st.CgroupPath, Warnings: warnings}, nil
 }
 
 // exec runs one more process in a container.
@@ -107,7 +109,7 @@ func (s *Server) exec(ctx context.Context, q shim.ExecRequest) (_ shim.StartResp
 	steps.Add(func(context.Context) error { return s.abandon(p) })
 
 	st := container.snapshot()
-	_, err = s.launch(p, func(files [3]*os.File) (Created, error) {
+	made, err := s.launch(p, func(files [3]*os.File) (Created, error) {
 		return s.runtime.Exec(ctx, Exec{
 			Pid: st.Pid, CgroupPath: st.CgroupPath, Spec: &spec, Process: q.Process, Stdio: files,
 		})
@@ -115,8 +117,9 @@ func (s *Server) exec(ctx context.Context, q shim.ExecRequest) (_ shim.StartResp
 	if err != nil {
 		return shim.StartResponse{}, err
 	}
+	closeFiles(made.Pidfd, made.Console)
 	s.work.Go(func() { s.watch(p) })
-	return shim.StartResponse{Pid: p.snapshot().Pid, StartedAt: p.snapshot().StartedAt}, nil
+	return shim.StartResponse{Pid: made.Pid, StartedAt: p.snapshot().StartedAt, Warnings: made.Warnings}, nil
 }
 
 // sharedPids is whether the container's processes outlive its first one.
@@ -208,7 +211,6 @@ func (s *Server) launch(p *proc, make func([3]*os.File) (Created, error)) (Creat
 	p.state.Pid, p.state.CgroupPath, p.state.StartTicks = made.Pid, made.CgroupPath, stat.startTicks
 	p.state.StartedAt, p.state.Running = time.Now(), p.key.execID != ""
 	p.mu.Unlock()
-	made.Pidfd = p.pidfd
 	if made.Console != nil {
 		console, consoleErr := s.useConsole(p, made.Console)
 		outputs, err = append(outputs, console), errors.Join(err, consoleErr)
@@ -234,8 +236,9 @@ func (s *Server) kill(p *proc, made Created) {
 		syscall.Kill(made.Pid, syscall.SIGKILL)
 		return
 	}
-	pidfd.Signal(made.Pidfd, syscall.SIGKILL)
+	pidfd.Signal(p.pidfd, syscall.SIGKILL)
 	s.watch(p)
+	closeFiles(made.Pidfd, made.Console)
 }
 
 // stdio makes the pipes of p: files are the program's, outputs ours.

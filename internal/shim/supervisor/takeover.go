@@ -171,6 +171,7 @@ func (s *Server) adoptConsole(p *proc, f *os.File) bool {
 		return false
 	}
 	console, err := s.useConsole(p, f)
+	f.Close()
 	if err != nil {
 		s.log.Error("terminal is lost", "process", p.key.String(), "error", err)
 	}

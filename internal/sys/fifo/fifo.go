@@ -69,10 +69,9 @@ func open(path string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// Pollable returns f's open file, made non-blocking, as a file that waits in
-// the poller, and closes f.
+// Pollable returns another descriptor of f's open file, made non-blocking, that
+// waits in the poller.
 func Pollable(f *os.File) (*os.File, error) {
-	defer f.Close()
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return nil, err
