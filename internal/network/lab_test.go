@@ -1,0 +1,294 @@
+package network
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+
+	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/network/bridge"
+	"github.com/berth-containers/berth/internal/sys/netns"
+	"github.com/berth-containers/berth/internal/sys/rtnl"
+)
+
+const wait = 30 * time.Second
+
+// TestMain runs the tests in a network namespace of their own: every goroutine
+// of the process is in it.
+func TestMain(m *testing.M) {
+	const inside = "BERTH_NETWORK_TEST"
+	if os.Getenv(inside) != "" {
+		os.Exit(m.Run())
+	}
+	if os.Geteuid() != 0 {
+		os.Exit(0)
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		os.Exit(exit.ExitCode())
+	case err != nil:
+		slog.Error("run tests in a network namespace", "error", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func testConfig(t testing.TB) Config {
+	var b [4]byte
+	rand.Read(b[:])
+	up(t, "lo")
+	return Config{Instance: hex.EncodeToString(b[:]), StateDir: t.TempDir()}
+}
+
+func testLog(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// open opens and restores a network that is closed, and has left nothing, when
+// the test ends.
+func open(t testing.TB, c Config, endpoints ...container.Endpoint) *Network {
+	t.Helper()
+	n, err := Open(c, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Restore(t.Context(), endpoints); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { shut(t, n) })
+	return n
+}
+
+func shut(t testing.TB, n *Network) {
+	for _, ep := range n.endpoints() {
+		if err := n.Release(context.Background(), ep); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := n.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	checkClean(t, n)
+}
+
+func (n *Network) endpoints() []container.Endpoint {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var all []container.Endpoint
+	for _, ep := range n.live {
+		all = append(all, ep)
+	}
+	return all
+}
+
+func checkClean(t testing.TB, n *Network) {
+	t.Helper()
+	links, err := bridge.Links()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		if name := l.Attrs().Name; strings.HasPrefix(name, n.maker.Prefix) || name == n.bridge {
+			t.Errorf("link %s is left", name)
+		}
+	}
+	for _, name := range tables(t) {
+		if strings.HasSuffix(name, n.maker.Prefix[2:]) {
+			t.Errorf("nftables table %s is left", name)
+		}
+	}
+}
+
+func tables(t testing.TB) []string {
+	all, err := (&nftables.Conn{}).ListTables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, table := range all {
+		names = append(names, table.Name)
+	}
+	return names
+}
+
+func up(t testing.TB, name string) {
+	l, err := netlink.LinkByName(name)
+	if err == nil {
+		err = netlink.LinkSetUp(l)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// box is a namespace a test plays the container, or another host, in.
+type box struct {
+	t  testing.TB
+	ns *os.File
+	ip netip.Addr
+	ep container.Endpoint
+}
+
+func take(t testing.TB, n *Network, r Request) box {
+	t.Helper()
+	if r.ContainerID == "" {
+		r.ContainerID = newID()
+	}
+	s, err := n.Take(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns, err := os.Open(s.NetNS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ns.Close() })
+	return box{t: t, ns: ns, ip: s.Endpoint.IP.Addr(), ep: s.Endpoint}
+}
+
+var (
+	hostSide    = netip.MustParsePrefix("192.0.2.1/24")
+	outsideSide = netip.MustParsePrefix("192.0.2.2/24")
+)
+
+// outside is another host on a link of its own.
+func outside(t testing.TB) box {
+	t.Helper()
+	conn, err := rtnl.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	name := "out" + newID()[:8]
+	ns, err := netns.New(func(ns *os.File) error {
+		inside, err := rtnl.Dial()
+		if err != nil {
+			return err
+		}
+		defer inside.Close()
+		v := rtnl.Veth{Name: name, Peer: ns, PeerName: "eth0", PeerMAC: bridge.MAC(outsideSide.Addr())}
+		if err := conn.Do(rtnl.AddVeth(v)); err != nil {
+			return err
+		}
+		i, err := inside.Index("eth0")
+		if err != nil {
+			return err
+		}
+		return inside.Do(rtnl.Up(1), rtnl.Up(i), rtnl.AddAddress(i, outsideSide), rtnl.AddDefaultRoute(i, hostSide.Addr()))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ns.Close()
+		if err := bridge.Remove(name); err != nil {
+			t.Error(err)
+		}
+	})
+	i, err := conn.Index(name)
+	if err == nil {
+		err = conn.Do(rtnl.AddAddress(i, hostSide))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return box{t: t, ns: ns, ip: outsideSide.Addr()}
+}
+
+// do runs f on a thread in the box; without a box it runs on the host.
+func (b box) do(f func() error) error {
+	if b.ns == nil {
+		return f()
+	}
+	return netns.Do(b.ns, f)
+}
+
+// serve answers each TCP connection and UDP packet with the address it sees as
+// the sender's.
+func (b box) serve(port uint16) {
+	b.t.Helper()
+	addr := netip.AddrPortFrom(netip.IPv4Unspecified(), port).String()
+	err := b.do(func() error {
+		l, err := net.Listen("tcp4", addr)
+		if err != nil {
+			return err
+		}
+		p, err := net.ListenPacket("udp4", addr)
+		if err != nil {
+			return err
+		}
+		b.t.Cleanup(func() { l.Close(); p.Close() })
+		go echoTCP(l)
+		go echoUDP(p)
+		return nil
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func echoTCP(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		c.Write([]byte(c.RemoteAddr().(*net.TCPAddr).IP.String()))
+		c.Close()
+	}
+}
+
+func echoUDP(p net.PacketConn) {
+	buf := make([]byte, 64)
+	for {
+		_, from, err := p.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		p.WriteTo([]byte(from.(*net.UDPAddr).IP.String()), from)
+	}
+}
+
+// ask connects from the box and returns what the server saw.
+func (b box) ask(proto string, ip netip.Addr, port uint16) (string, error) {
+	var answer string
+	err := b.do(func() error {
+		c, err := net.DialTimeout(proto+"4", netip.AddrPortFrom(ip, port).String(), wait)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(wait))
+		if _, err := c.Write([]byte("?")); err != nil {
+			return err
+		}
+		buf := make([]byte, 64)
+		k, err := c.Read(buf)
+		answer = string(buf[:k])
+		return err
+	})
+	return answer, err
+}

@@ -1,0 +1,218 @@
+package publish
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/sys/portsock"
+)
+
+// The ports that are given where none was asked for, as Docker's.
+const firstRandom, lastRandom = 49153, 65535
+
+// claim is one port of the host that is held, or about to be.
+type claim struct {
+	port  container.Port
+	owner string // container ID
+	sock  *os.File
+}
+
+// Ports holds ports of the host, each by a socket.
+type Ports struct {
+	mu     sync.Mutex
+	claims map[string][]*claim // by endpoint ID
+}
+
+// NewPorts holds none.
+func NewPorts() *Ports { return &Ports{claims: map[string][]*claim{}} }
+
+// Reserve holds the ports for an endpoint, all or none, and returns them with
+// each HostIP and HostPort filled in.
+func (p *Ports) Reserve(endpoint, owner string, ports []container.Port) ([]container.Port, error) {
+	held := make([]container.Port, 0, len(ports))
+	for _, want := range ports {
+		want, err := normal(want)
+		if err == nil {
+			want, err = p.reserve(endpoint, owner, want)
+		}
+		if err != nil {
+			p.Release(endpoint)
+			return nil, err
+		}
+		held = append(held, want)
+	}
+	return held, nil
+}
+
+// Adopt holds the ports of an endpoint that was published before. A port that
+// cannot be held is in the error; it is reserved against other containers all
+// the same.
+func (p *Ports) Adopt(endpoint, owner string, ports []container.Port) error {
+	var errs []error
+	for _, port := range ports {
+		c := &claim{port: port, owner: owner}
+		if err := p.add(endpoint, c); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if err := p.open(c); err != nil {
+			errs = append(errs, inUse(c.port, programOn(c.port), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Release gives the ports of an endpoint back.
+func (p *Ports) Release(endpoint string) {
+	p.mu.Lock()
+	gone := p.claims[endpoint]
+	delete(p.claims, endpoint)
+	p.mu.Unlock()
+	for _, c := range gone {
+		if c.sock != nil {
+			c.sock.Close()
+		}
+	}
+}
+
+// Close gives all sockets back.
+func (p *Ports) Close() {
+	p.mu.Lock()
+	all := p.claims
+	p.claims = map[string][]*claim{}
+	p.mu.Unlock()
+	for _, claims := range all {
+		for _, c := range claims {
+			if c.sock != nil {
+				c.sock.Close()
+			}
+		}
+	}
+}
+
+func normal(p container.Port) (container.Port, error) {
+	p.Proto = cmp.Or(p.Proto, "tcp")
+	if p.Proto != "tcp" && p.Proto != "udp" {
+		return p, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("port %d/%s: only tcp and udp can be published", p.ContainerPort, p.Proto))
+	}
+	if p.ContainerPort == 0 {
+		return p, errdefs.ErrInvalidArgument.WithMessage("-p: container port 0 cannot be published")
+	}
+	if !p.HostIP.IsValid() {
+		p.HostIP = netip.IPv4Unspecified()
+	}
+	p.HostIP = p.HostIP.Unmap()
+	if !p.HostIP.Is4() {
+		return p, errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("-p [%s]:%d:%d: ports are published on IPv4 addresses only", p.HostIP, p.HostPort, p.ContainerPort))
+	}
+	return p, nil
+}
+
+func (p *Ports) reserve(endpoint, owner string, want container.Port) (container.Port, error) {
+	if want.HostPort != 0 {
+		return want, p.hold(endpoint, owner, want)
+	}
+	const n = lastRandom - firstRandom + 1
+	start := rand.IntN(n)
+	for i := range n {
+		want.HostPort = uint16(firstRandom + (start+i)%n)
+		err := p.hold(endpoint, owner, want)
+		if !errdefs.IsAlreadyExists(err) {
+			return want, err
+		}
+	}
+	return want, errdefs.ErrResourceExhausted.WithMessage(fmt.Sprintf("no free %s port from %d to %d on %s", want.Proto, firstRandom, lastRandom, want.HostIP))
+}
+
+func (p *Ports) hold(endpoint, owner string, port container.Port) error {
+	c := &claim{port: port, owner: owner}
+	if err := p.add(endpoint, c); err != nil {
+		return err
+	}
+	err := p.open(c)
+	if err == nil {
+		return nil
+	}
+	p.drop(endpoint, c)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return inUse(port, programOn(port), err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
+			"Bind for %s:%d failed: no interface of this host has the address %s", port.HostIP, port.HostPort, port.HostIP))
+	}
+	return err
+}
+
+// inUse is Docker's wording, and who has the port where that is known.
+func inUse(port container.Port, by string, cause error) error {
+	if cause != nil && !errors.Is(cause, syscall.EADDRINUSE) {
+		return cause
+	}
+	msg := fmt.Sprintf("Bind for %s:%d failed: port is already allocated", port.HostIP, port.HostPort)
+	if by != "" {
+		msg += " (in use by " + by + ")"
+	}
+	return errdefs.ErrAlreadyExists.WithMessage(msg)
+}
+
+// add enters a claim unless another container has the port.
+func (p *Ports) add(endpoint string, c *claim) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, claims := range p.claims {
+		for _, other := range claims {
+			if clash(c.port, other.port) {
+				return inUse(c.port, "container "+short(other.owner), nil)
+			}
+		}
+	}
+	p.claims[endpoint] = append(p.claims[endpoint], c)
+	return nil
+}
+
+func (p *Ports) drop(endpoint string, c *claim) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, other := range p.claims[endpoint] {
+		if other == c {
+			p.claims[endpoint] = append(p.claims[endpoint][:i:i], p.claims[endpoint][i+1:]...)
+		}
+	}
+	if len(p.claims[endpoint]) == 0 {
+		delete(p.claims, endpoint)
+	}
+}
+
+// open binds the claim's socket; the claim may have been released meanwhile.
+func (p *Ports) open(c *claim) error {
+	sock, err := portsock.Reserve(c.port.Proto, netip.AddrPortFrom(c.port.HostIP, c.port.HostPort))
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	c.sock = sock
+	p.mu.Unlock()
+	return nil
+}
+
+func clash(a, b container.Port) bool {
+	return a.Proto == b.Proto && a.HostPort == b.HostPort &&
+		(a.HostIP == b.HostIP || a.HostIP.IsUnspecified() || b.HostIP.IsUnspecified())
+}
+
+func short(id string) string {
+	if len(id) > 12 {
+		return id[:12]
+	}
+	return id
+}

@@ -1,0 +1,114 @@
+// Package sandbox makes network namespaces with a link on the bridge, an
+// address and a route inside, one after the other and ahead of need.
+//
+// A sandbox that no process ever entered goes with the descriptor that holds
+// it, also in a crash; nothing is recycled.
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/berth-containers/berth/internal/network/bridge"
+	"github.com/berth-containers/berth/internal/sys/netns"
+	"github.com/berth-containers/berth/internal/sys/rtnl"
+)
+
+// Link is the name of a sandbox's link inside.
+const Link = "eth0"
+
+// Addresses is where a Maker takes addresses from.
+type Addresses interface {
+	Next() (netip.Addr, error)
+	Free(netip.Addr)
+	Offset(netip.Addr) uint32
+}
+
+// Sandbox is a namespace that is ready for a container.
+type Sandbox struct {
+	NS       *os.File
+	Addr     netip.Addr
+	HostLink string
+}
+
+// Maker makes sandboxes.
+type Maker struct {
+	Host      *rtnl.Conn // in the engine's namespace
+	Bridge    int        // index
+	Gateway   netip.Prefix
+	Prefix    string // of the host links' names
+	Addresses Addresses
+}
+
+// Make makes a sandbox with the next free address.
+func (m *Maker) Make() (Sandbox, error) {
+	// A link whose namespace is still being torn down keeps its name, and so
+	// its address, from being used: go on to the next.
+	for range 1000 {
+		a, err := m.Addresses.Next()
+		if err != nil {
+			return Sandbox{}, err
+		}
+		s, err := m.MakeAt(a)
+		if err == nil {
+			return s, nil
+		}
+		m.Addresses.Free(a)
+		if !errors.Is(err, syscall.EEXIST) {
+			return Sandbox{}, err
+		}
+	}
+	return Sandbox{}, errdefs.ErrResourceExhausted.WithMessage("no free address whose old link is gone")
+}
+
+// MakeAt makes a sandbox with the given address, which the caller has taken.
+// It is syscall.EEXIST while the link of an earlier endpoint with that address
+// exists.
+func (m *Maker) MakeAt(a netip.Addr) (Sandbox, error) {
+	s := Sandbox{Addr: a, HostLink: m.HostLink(a)}
+	ns, err := netns.New(func(ns *os.File) error { return m.furnish(ns, s) })
+	if err != nil {
+		return Sandbox{}, fmt.Errorf("make sandbox %s: %w", a, err)
+	}
+	s.NS = ns
+	return s, nil
+}
+
+// HostLink is the name of the link for an address: two links can never have
+// the same.
+func (m *Maker) HostLink(a netip.Addr) string {
+	return fmt.Sprintf("%s%05x", m.Prefix, m.Addresses.Offset(a))
+}
+
+// furnish runs on a thread inside ns.
+func (m *Maker) furnish(ns *os.File, s Sandbox) error {
+	inside, err := rtnl.Dial()
+	if err != nil {
+		return err
+	}
+	defer inside.Close()
+	// eth0 gets no IPv6 link-local address: there is no IPv6 on the bridge yet.
+	err = os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("turn off IPv6: %w", err)
+	}
+	veth := rtnl.Veth{Name: s.HostLink, Master: m.Bridge, Peer: ns, PeerName: Link, PeerMAC: bridge.MAC(s.Addr)}
+	if err := m.Host.Do(rtnl.AddVeth(veth), rtnl.Hairpin(s.HostLink)); err != nil {
+		return err
+	}
+	index, err := inside.Index(Link)
+	if err != nil {
+		return err
+	}
+	return inside.Do(
+		rtnl.Up(1), // lo is the first link of every namespace
+		rtnl.Up(index),
+		rtnl.AddAddress(index, netip.PrefixFrom(s.Addr, m.Gateway.Bits())),
+		rtnl.AddDefaultRoute(index, m.Gateway.Addr()),
+	)
+}
