@@ -179,7 +179,7 @@ func (s *Store) download(ctx context.Context, desc ocispec.Descriptor, l *staged
 		return false, err
 	}
 	defer body.Close()
-	counted := tell.count(desc, body, st.Offset)
+	counted := tell.count(desc, io.LimitReader(body, desc.Size-st.Offset+1), st.Offset)
 	streamed = l.dir != "" && st.Offset == 0
 	if streamed {
 		l.result, err = s.tee(ctx, w, counted, l.dir)
@@ -189,6 +189,8 @@ func (s *Store) download(ctx context.Context, desc ocispec.Descriptor, l *staged
 	if err == nil {
 		tell.say(desc.Digest, "Verifying Checksum")
 		err = checkBlob(desc, w)
+	} else if st, stErr := w.Status(); stErr == nil {
+		err = asTruncated(err, st.Offset, desc.Size)
 	}
 	if err != nil {
 		return false, s.keepPart(ctx, ref, desc, w, err)

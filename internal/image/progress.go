@@ -1,6 +1,7 @@
 package image
 
 import (
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -58,6 +59,17 @@ func (c *tracked) Read(b []byte) (int, error) {
 		c.last = now
 		c.t.event(c.event)
 	}
+	return n, err
+}
+
+// Seek lets a push that broke off start again.
+func (c *tracked) Seek(offset int64, whence int) (int64, error) {
+	seeker, ok := c.r.(io.Seeker)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	n, err := seeker.Seek(offset, whence)
+	c.event.Current = n
 	return n, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/berth-containers/berth/internal/distribution"
 	"github.com/berth-containers/berth/internal/snapshot"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -36,17 +37,18 @@ type Store struct {
 	root   string // the data root
 	layout string // the OCI layout in it
 	hidden []string
-	plain  []string
 	log    *slog.Logger
 
 	db       *metadata.DB
-	blobs    content.Store // through db
-	disk     content.Store // below db
+	blobs    content.Store         // through db
+	disk     content.Store         // below db
 	layers   snapshots.Snapshotter // through db
 	overlay  snapshots.Snapshotter // below db
 	names    images.Store
 	leases   leases.Manager
 	writable *snapshot.Writable
+
+	registry *distribution.Client
 
 	flights flights // what is fetched or unpacked just now
 
@@ -65,7 +67,8 @@ type Store struct {
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		root: o.Root, layout: filepath.Join(o.Root, "images"),
-		plain: o.PlainHTTP, log: o.Log,
+		log:      o.Log,
+		registry: distribution.New(distribution.Options{PlainHTTP: o.PlainHTTP, UserAgent: "berth"}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -151,6 +154,7 @@ func (s *Store) Close() error { return s.close() }
 
 func (s *Store) close() error {
 	s.background.stop()
+	s.registry.Close()
 	if s.writable != nil {
 		s.writable.Close()
 	}

@@ -1,0 +1,89 @@
+package distribution
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+)
+
+// explain words an error of a registry as Docker does, and adds what to do.
+func (r *Repository) explain(ctx context.Context, err error, verb string) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	var stopped silent
+	if errors.As(err, &stopped) {
+		return errdefs.ErrUnavailable.WithMessage(stopped.Error())
+	}
+	var status remoteerrors.ErrUnexpectedStatus
+	hasStatus := errors.As(err, &status)
+	switch {
+	case errors.Is(err, docker.ErrInvalidAuthorization),
+		hasStatus && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden),
+		strings.Contains(err.Error(), "missing username or secret"):
+		return r.denied(status.Body, verb)
+	case errdefs.IsNotFound(err), hasStatus && status.StatusCode == http.StatusNotFound:
+		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("manifest for %s not found: manifest unknown: manifest unknown",
+			reference.FamiliarString(r.ref)))
+	case hasStatus && status.StatusCode == http.StatusTooManyRequests:
+		return errdefs.ErrUnavailable.WithMessage("toomanyrequests: " + message(status.Body, "the registry limits the rate; log in or try again later"))
+	case hasStatus:
+		return errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("%s: the registry answered %s: %s; try again later",
+			reference.FamiliarString(r.ref), status.Status, message(status.Body, "without saying why")))
+	}
+	return r.unreachable(err, verb)
+}
+
+func (r *Repository) denied(body []byte, verb string) error {
+	if verb == "push" {
+		return errdefs.ErrPermissionDenied.WithMessage("denied: " + message(body, "requested access to the resource is denied") +
+			fmt.Sprintf("; log in to %s with an account that may push to %s", reference.Domain(r.ref), reference.FamiliarName(r.ref)))
+	}
+	if r.known {
+		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf(
+			"pull access denied for %s, repository does not exist or may require 'docker login': unauthorized: the given credentials were refused",
+			reference.FamiliarName(r.ref)))
+	}
+	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf(
+		"pull access denied for %s, repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
+		reference.FamiliarName(r.ref)))
+}
+
+// unreachable words what kept the registry from answering at all.
+func (r *Repository) unreachable(err error, verb string) error {
+	var request *url.Error
+	if !errors.As(err, &request) {
+		return fmt.Errorf("%s %s: %w", verb, reference.FamiliarString(r.ref), err)
+	}
+	hint := fmt.Sprintf("is the registry %s up and reachable from here?", reference.Domain(r.ref))
+	text := request.Error()
+	switch {
+	case strings.Contains(text, "server gave HTTP response to HTTPS client"):
+		hint = "the registry speaks plain HTTP; add it to the hosts that may"
+	case strings.Contains(text, "x509: "), strings.Contains(text, "tls: "):
+		hint = "the registry's certificate is not trusted by this system"
+	case strings.Contains(text, "no such host"):
+		hint = "is the name of the registry right?"
+	}
+	return errdefs.ErrUnavailable.WithMessage(text + " (" + hint + ")")
+}
+
+// message is the first message of a registry's error body, or otherwise.
+func message(body []byte, otherwise string) string {
+	var answer struct {
+		Errors []struct{ Code, Message string }
+	}
+	if json.Unmarshal(body, &answer) != nil || len(answer.Errors) == 0 || answer.Errors[0].Message == "" {
+		return otherwise
+	}
+	return answer.Errors[0].Message
+}
