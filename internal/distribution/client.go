@@ -182,6 +182,9 @@ func (r *Repository) FetchAll(ctx context.Context, desc ocispec.Descriptor, limi
 	}
 	defer body.Close()
 	b, err := io.ReadAll(io.LimitReader(body, limit+1))
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("%s is truncated: %d of %d bytes came; try again", desc.Digest, len(b), desc.Size))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("fetch %s: %w", desc.Digest, err)
 	}

@@ -19,7 +19,7 @@ import (
 // Mode is how a registry behaves.
 type Mode int
 
-// The modes. Wrong, Truncated, Hang and Error concern blobs larger than 100 bytes.
+// The modes. Wrong, Truncated, Hang and Error concern large blobs.
 const (
 	OK Mode = iota
 	Basic
@@ -30,6 +30,9 @@ const (
 	HangHeader // no answer at all
 	Error      // 500
 )
+
+// big is from where on a blob is large: configurations are not.
+const big = 10_000
 
 // The credentials that Basic and Token want.
 const (
@@ -250,7 +253,7 @@ func (r *Registry) blob(w http.ResponseWriter, req *http.Request, name string, m
 		failed(w, http.StatusNotFound, "BLOB_UNKNOWN", "blob unknown")
 		return
 	}
-	if mode == Error && len(b) > 100 {
+	if mode == Error && len(b) > big {
 		failed(w, http.StatusInternalServerError, "UNKNOWN", "disk on fire")
 		return
 	}
@@ -275,7 +278,7 @@ func (r *Registry) send(w http.ResponseWriter, req *http.Request, whole []byte, 
 	if req.Method == http.MethodHead {
 		return
 	}
-	if len(whole) <= 100 {
+	if len(whole) <= big {
 		mode = OK
 	}
 	switch mode {
