@@ -6,7 +6,10 @@ import (
 	"io"
 	"maps"
 	"net"
+	"os"
 	"syscall"
+
+	"github.com/containerd/errdefs"
 
 	"github.com/berth-containers/berth/internal/sys/unixsock"
 )
@@ -116,4 +119,16 @@ func closeAll(files []unixsock.FD) {
 	for _, f := range files {
 		f.Close()
 	}
+}
+
+// Held returns a file of a descriptor that is held; the caller closes it.
+// ErrNotFound: it is not held.
+func (c *Client) Held(key string) (*os.File, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h, ok := c.held[key]
+	if !ok {
+		return nil, errdefs.ErrNotFound.WithMessage("nothing is held under " + key)
+	}
+	return h.Dup()
 }

@@ -46,6 +46,15 @@ type FD struct{ fd int }
 // File gives the descriptor to a file.
 func (d FD) File() *os.File { return os.NewFile(uintptr(d.fd), "received") }
 
+// Dup returns a file of the same open file.
+func (d FD) Dup() (*os.File, error) {
+	fd, err := unix.FcntlInt(uintptr(d.fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "received"), nil
+}
+
 // Close closes the descriptor.
 func (d FD) Close() error { return unix.Close(d.fd) }
 
