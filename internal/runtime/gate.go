@@ -71,3 +71,21 @@ func openPidfd(pid int) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), "container"), nil
 }
+
+// NewGate makes the socket for CreateOptions.Gate.
+func NewGate(path string) (*os.File, error) {
+	// Blocking, since the init accepts; package net's sockets are not.
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make start socket: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), path)
+	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err == nil {
+		err = unix.Listen(fd, 1)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("make start socket %s: %w", path, err)
+	}
+	return f, nil
+}
