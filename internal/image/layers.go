@@ -186,7 +186,16 @@ func (s *Store) download(ctx context.Context, desc ocispec.Descriptor, l *staged
 	} else {
 		_, err = io.CopyBuffer(onlyWriter{w}, counted, make([]byte, bufSize))
 	}
-	if err == nil {
+	var bad unpackError
+	if errors.As(err, &bad) {
+		// Bytes that were changed on the way are the likelier cause: the rest
+		// of them shows it.
+		if _, rest := io.CopyBuffer(onlyWriter{w}, counted, make([]byte, bufSize)); rest == nil {
+			if wrong := checkBlob(desc, w); wrong != nil {
+				err = wrong
+			}
+		}
+	} else if err == nil {
 		tell.say(desc.Digest, "Verifying Checksum")
 		err = checkBlob(desc, w)
 	} else if st, stErr := w.Status(); stErr == nil {
@@ -227,8 +236,16 @@ func (s *Store) tee(ctx context.Context, w io.Writer, r io.Reader, dir string) (
 	if err != nil && !errors.Is(err, errPipeStopped) {
 		return res, err
 	}
-	return res, unpackErr
+	if unpackErr != nil {
+		return res, unpackError{unpackErr}
+	}
+	return res, nil
 }
+
+// unpackError is an error of a layer's content, not of its transfer.
+type unpackError struct{ error }
+
+func (e unpackError) Unwrap() error { return e.error }
 
 // checkBlob compares what was written with what was to come.
 func checkBlob(desc ocispec.Descriptor, w content.Writer) error {
