@@ -3,7 +3,6 @@ package bootstrap
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"unsafe"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-containers/berth/internal/runtime/passwd"
+	"github.com/berth-containers/berth/internal/runtime/program"
 	"github.com/berth-containers/berth/internal/runtime/wire"
 	"github.com/berth-containers/berth/internal/sys/caps"
 )
@@ -47,79 +47,22 @@ func (s *starter) execute() error {
 
 // run executes args; it returns only with an error.
 func run(args, env []string) error {
-	program, err := lookPath(args[0], env)
+	path, err := program.Find(args[0], env)
 	if err != nil {
 		return err
 	}
 	resetSignals()
-	err = syscall.Exec(program, args, env)
+	err = syscall.Exec(path, args, env)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		// The file is there, but not what interprets it.
-		return &wire.Failure{Cause: wire.NotFound, Message: fmt.Sprintf("exec %s: no such file or directory", program)}
+		return &wire.Failure{Cause: wire.NotFound, Message: fmt.Sprintf("exec %s: no such file or directory", path)}
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return denied(args[0])
+		return program.Denied(args[0])
 	case errors.Is(err, unix.ENOEXEC):
-		return &wire.Failure{Cause: wire.Denied, Message: fmt.Sprintf("exec %s: exec format error", program)}
+		return &wire.Failure{Cause: wire.Denied, Message: fmt.Sprintf("exec %s: exec format error", path)}
 	}
-	return fmt.Errorf("exec %s: %w", program, err)
-}
-
-func denied(name string) error {
-	return &wire.Failure{Cause: wire.Denied, Message: fmt.Sprintf("exec: %q: permission denied", name)}
-}
-
-const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-// lookPath finds the program as the process's user in the process's PATH.
-func lookPath(name string, env []string) (string, error) {
-	if strings.Contains(name, "/") {
-		err := executable(name)
-		switch {
-		case err == nil:
-			return name, nil
-		case errors.Is(err, unix.EACCES):
-			return "", denied(name)
-		}
-		return "", &wire.Failure{Cause: wire.NotFound, Message: fmt.Sprintf("exec: %q: stat %s: %v", name, name, err)}
-	}
-	list := defaultPath
-	for _, e := range env {
-		if v, ok := strings.CutPrefix(e, "PATH="); ok {
-			list = v
-		}
-	}
-	found := false
-	for _, dir := range filepath.SplitList(list) {
-		if dir == "" {
-			dir = "."
-		}
-		program := filepath.Join(dir, name)
-		if !strings.Contains(program, "/") {
-			program = "./" + program
-		}
-		err := executable(program)
-		if err == nil {
-			return program, nil
-		}
-		found = found || errors.Is(err, unix.EACCES)
-	}
-	if found && name != "" {
-		return "", denied(name)
-	}
-	return "", &wire.Failure{Cause: wire.NotFound, Message: fmt.Sprintf("exec: %q: executable file not found in $PATH", name)}
-}
-
-func executable(path string) error {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return err
-	}
-	// access(2) would ask for the real user's; execve asks for a bit even of root.
-	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o111 == 0 {
-		return unix.EACCES
-	}
-	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
+	return fmt.Errorf("exec %s: %w", path, err)
 }
 
 // user is whom the program runs as.

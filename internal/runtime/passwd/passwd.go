@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,10 +57,13 @@ func Lookup(spec string, passwd, group []byte) (User, error) {
 			return User{}, err
 		}
 		u.GID = gid
-		return u, nil
-	}
-	if found {
+	} else if found {
 		u.Groups = memberships(group, entry.name)
+	}
+	// A file may deny the primary group what others may do: it must stay a group
+	// of the process whatever group that changes to.
+	if !slices.Contains(u.Groups, u.GID) {
+		u.Groups = append([]uint32{u.GID}, u.Groups...)
 	}
 	return u, nil
 }

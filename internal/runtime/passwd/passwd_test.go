@@ -17,16 +17,16 @@ func TestLookup(t *testing.T) {
 		want    User
 		unknown bool
 	}{
-		{spec: "", want: User{Home: "/root"}},
-		{spec: "0", want: User{Home: "/root"}},
-		{spec: "web", want: User{UID: 33, GID: 34, Groups: []uint32{40, 41}, Home: "/var/www"}},
-		{spec: "33", want: User{UID: 33, GID: 34, Groups: []uint32{40, 41}, Home: "/var/www"}},
-		{spec: "web:adm", want: User{UID: 33, GID: 41, Home: "/var/www"}},
-		{spec: "web:9", want: User{UID: 33, GID: 9, Home: "/var/www"}},
-		{spec: ":web", want: User{GID: 34, Home: "/root"}},
-		{spec: "1000", want: User{UID: 7, GID: 8, Home: "/seven"}}, // the name wins
-		{spec: "4242", want: User{UID: 4242, Home: "/"}},
-		{spec: "nohome", want: User{UID: 50, GID: 51, Home: "/"}},
+		{spec: "", want: User{Groups: []uint32{0}, Home: "/root"}},
+		{spec: "0", want: User{Groups: []uint32{0}, Home: "/root"}},
+		{spec: "web", want: User{UID: 33, GID: 34, Groups: []uint32{34, 40, 41}, Home: "/var/www"}},
+		{spec: "33", want: User{UID: 33, GID: 34, Groups: []uint32{34, 40, 41}, Home: "/var/www"}},
+		{spec: "web:adm", want: User{UID: 33, GID: 41, Groups: []uint32{41}, Home: "/var/www"}},
+		{spec: "web:9", want: User{UID: 33, GID: 9, Groups: []uint32{9}, Home: "/var/www"}},
+		{spec: ":web", want: User{GID: 34, Groups: []uint32{34}, Home: "/root"}},
+		{spec: "1000", want: User{UID: 7, GID: 8, Groups: []uint32{8}, Home: "/seven"}}, // the name wins
+		{spec: "4242", want: User{UID: 4242, Groups: []uint32{0}, Home: "/"}},
+		{spec: "nohome", want: User{UID: 50, GID: 51, Groups: []uint32{51}, Home: "/"}},
 		{spec: "bad", unknown: true},
 		{spec: "ghost", unknown: true},
 		{spec: "web:ghost", unknown: true},

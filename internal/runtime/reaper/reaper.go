@@ -6,11 +6,13 @@ package reaper
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/runtime/program"
+	"github.com/berth-containers/berth/internal/runtime/wire"
 )
 
 const (
@@ -32,7 +34,7 @@ func Main(args []string) int {
 	child, err := start(args)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "docker-init: %v\n", err)
-		if os.IsNotExist(err) || err == exec.ErrNotFound {
+		if wire.FailureOf(err).Cause == wire.NotFound {
 			return notFound
 		}
 		return notExecutable
@@ -56,7 +58,7 @@ func Main(args []string) int {
 // start runs the program in a process group of its own, in the foreground if
 // there is a terminal.
 func start(args []string) (int, error) {
-	program, err := exec.LookPath(args[0])
+	path, err := program.Find(args[0], os.Environ())
 	if err != nil {
 		return 0, err
 	}
@@ -64,7 +66,7 @@ func start(args []string) (int, error) {
 	if _, err := unix.IoctlGetInt(0, unix.TIOCGPGRP); err == nil {
 		attr.Sys.Foreground, attr.Sys.Ctty = true, 0
 	}
-	pid, err := syscall.ForkExec(program, args, attr)
+	pid, err := syscall.ForkExec(path, args, attr)
 	if err != nil {
 		return 0, &os.PathError{Op: "exec", Path: args[0], Err: err}
 	}
