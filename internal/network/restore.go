@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -107,50 +108,66 @@ func (n *Network) Close(ctx context.Context) error {
 // removeLinks waits until the links of sandboxes are gone with their
 // namespaces, and takes away those that stay.
 func (n *Network) removeLinks(ctx context.Context) error {
-	gone := make(chan netlink.LinkUpdate)
-	stop := make(chan struct{})
-	defer func() {
-		close(stop)
-		for range gone { // until the sender has seen it
-		}
-	}()
-	if err := netlink.LinkSubscribe(gone, stop); err != nil {
-		close(gone)
-		return fmt.Errorf("watch links: %w", err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, closeWait)
 	defer cancel()
 	for {
-		left, err := n.links()
+		left, err := n.awaitGone(ctx)
 		if err != nil || len(left) == 0 {
 			return err
 		}
-		select {
-		case <-gone:
-		case <-ctx.Done():
+		if ctx.Err() != nil {
 			return removeAll(left)
 		}
 	}
 }
 
+// awaitGone returns the links that are left when all are gone, when ctx ends or
+// when the kernel had more to tell than fits its buffer.
+func (n *Network) awaitGone(ctx context.Context) (map[string]bool, error) {
+	changes, stop := make(chan netlink.LinkUpdate), make(chan struct{})
+	if err := netlink.LinkSubscribe(changes, stop); err != nil {
+		return nil, fmt.Errorf("watch links: %w", err)
+	}
+	defer func() {
+		close(stop)
+		for range changes { // until the sender has seen it
+		}
+	}()
+	left, err := n.links()
+	for err == nil && len(left) > 0 {
+		select {
+		case c, ok := <-changes:
+			if !ok {
+				return left, nil
+			}
+			if c.Header.Type == syscall.RTM_DELLINK {
+				delete(left, c.Attrs().Name)
+			}
+		case <-ctx.Done():
+			return left, nil
+		}
+	}
+	return left, err
+}
+
 // links are the engine's links besides the bridge.
-func (n *Network) links() ([]string, error) {
+func (n *Network) links() (map[string]bool, error) {
 	all, err := bridge.Links()
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	names := map[string]bool{}
 	for _, l := range all {
 		if name := l.Attrs().Name; strings.HasPrefix(name, n.maker.Prefix) {
-			names = append(names, name)
+			names[name] = true
 		}
 	}
 	return names, nil
 }
 
-func removeAll(links []string) error {
+func removeAll(links map[string]bool) error {
 	var errs []error
-	for _, name := range links {
+	for name := range links {
 		errs = append(errs, bridge.Remove(name))
 	}
 	return errors.Join(errs...)

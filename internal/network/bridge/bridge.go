@@ -159,23 +159,23 @@ func MAC(a netip.Addr) net.HardwareAddr {
 }
 
 func sysctls(name string) error {
-	if err := setSysctl("net/ipv4/ip_forward", "1"); err != nil {
+	if err := SetSysctl("net/ipv4/ip_forward", "1"); err != nil {
 		return err
 	}
 	// A port published on 127.0.0.1 leads from a loopback address to the bridge.
-	if err := setSysctl("net/ipv4/conf/"+name+"/route_localnet", "1"); err != nil {
+	if err := SetSysctl("net/ipv4/conf/"+name+"/route_localnet", "1"); err != nil {
 		return err
 	}
-	err := setSysctl("net/ipv6/conf/"+name+"/disable_ipv6", "1")
+	err := SetSysctl("net/ipv6/conf/"+name+"/disable_ipv6", "1")
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // a kernel without IPv6
 	}
 	return err
 }
 
-// setSysctl writes only what differs: /proc/sys may be read-only where the
+// SetSysctl writes only what differs: /proc/sys may be read-only where the
 // value is right already.
-func setSysctl(name, value string) error {
+func SetSysctl(name, value string) error {
 	path := "/proc/sys/" + name
 	have, err := os.ReadFile(path)
 	if err == nil && string(have) == value+"\n" {

@@ -19,7 +19,7 @@ import (
 // "" if it cannot be told.
 func programOn(port container.Port) string {
 	for _, table := range []string{port.Proto, port.Proto + "6"} {
-		f, err := os.Open("/proc/self/net/" + table)
+		f, err := os.Open("/proc/thread-self/net/" + table)
 		if err != nil {
 			continue
 		}

@@ -62,20 +62,32 @@ func away(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		home, err := Current()
-		if err != nil {
+		if unix.Gettid() == unix.Getpid() {
+			// The main thread stays: /proc/<pid>/net and ns/net are its. While
+			// this goroutine keeps it, the next one runs on another.
+			defer runtime.UnlockOSThread()
+			done <- away(f)
+			return
+		}
+		back, err := visit(f)
+		if back {
 			runtime.UnlockOSThread()
-			done <- err
-			return
 		}
-		defer home.Close()
-		err = f()
-		if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
-			done <- fmt.Errorf("leave network namespace: %w", back)
-			return
-		}
-		runtime.UnlockOSThread()
 		done <- err
 	}()
 	return <-done
+}
+
+// visit runs f, which may change the thread's namespace, and goes back.
+func visit(f func() error) (back bool, err error) {
+	home, err := Current()
+	if err != nil {
+		return true, err
+	}
+	defer home.Close()
+	err = f()
+	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
+		return false, fmt.Errorf("leave network namespace: %w", err)
+	}
+	return true, err
 }

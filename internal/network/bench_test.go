@@ -1,0 +1,88 @@
+package network
+
+import (
+	"net/netip"
+	"runtime"
+	"testing"
+
+	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/network/publish"
+)
+
+// BenchmarkMake makes a sandbox from nothing and gives it up.
+func BenchmarkMake(b *testing.B) {
+	n := open(b, testConfig(b))
+	for b.Loop() {
+		s, err := n.maker.Make()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		s.NS.Close()
+		b.StartTimer()
+	}
+}
+
+// BenchmarkTake takes sandboxes that were made ahead.
+func BenchmarkTake(b *testing.B) { benchmarkTake(b, nil) }
+
+// BenchmarkTakePublished takes them with one port.
+func BenchmarkTakePublished(b *testing.B) {
+	benchmarkTake(b, []container.Port{{HostPort: 8080, ContainerPort: 80}})
+}
+
+func benchmarkTake(b *testing.B, ports []container.Port) {
+	n := open(b, testConfig(b))
+	pool, err := n.start()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		b.StopTimer()
+		for pool.Ready() == 0 { // the producer is at it
+			runtime.Gosched()
+		}
+		b.StartTimer()
+		taken, err := n.Take(b.Context(), Request{ContainerID: "bench", Ports: ports})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		taken.Close()
+		if err := n.Release(b.Context(), taken.Endpoint); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
+
+// BenchmarkRelease releases an endpoint with one port.
+func BenchmarkRelease(b *testing.B) {
+	n := open(b, testConfig(b))
+	for b.Loop() {
+		b.StopTimer()
+		taken, err := n.Take(b.Context(), Request{ContainerID: "bench", Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		taken.Close()
+		b.StartTimer()
+		if err := n.Release(b.Context(), taken.Endpoint); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkMapping adds and removes one element of the map.
+func BenchmarkMapping(b *testing.B) {
+	n := open(b, testConfig(b))
+	m := []publish.Mapping{{Proto: "tcp", HostIP: netip.IPv4Unspecified(), HostPort: 80, To: netip.MustParseAddrPort("172.30.0.9:80")}}
+	for b.Loop() {
+		if err := n.table.Add(m); err != nil {
+			b.Fatal(err)
+		}
+		if err := n.table.Remove(m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

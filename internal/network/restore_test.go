@@ -1,0 +1,206 @@
+package network
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+
+	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/network/bridge"
+)
+
+// crash leaves what the kernel keeps when the engine's process is gone.
+func crash(n *Network) {
+	n.pool.Close()
+	n.disconnect()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.closed = true
+}
+
+func begin(t *testing.T, c Config, endpoints ...container.Endpoint) *Network {
+	t.Helper()
+	n, err := Open(c, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Restore(t.Context(), endpoints); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// awaitLink waits until a link is gone.
+func awaitLink(t *testing.T, name string) {
+	t.Helper()
+	changes, stop := make(chan netlink.LinkUpdate), make(chan struct{})
+	if err := netlink.LinkSubscribe(changes, stop); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		close(stop)
+		for range changes {
+		}
+	}()
+	late := time.After(wait)
+	for {
+		if _, err := net.InterfaceByName(name); err != nil {
+			return
+		}
+		select {
+		case <-changes:
+		case <-late:
+			t.Fatalf("link %s stays", name)
+		}
+	}
+}
+
+func TestRestoreAfterCrash(t *testing.T) {
+	c := testConfig(t)
+	n := begin(t, c)
+	gateway := n.Gateway()
+	web := take(t, n, Request{Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}})
+	defer web.ns.Close()
+	gone := take(t, n, Request{Ports: []container.Port{{HostPort: 8081, ContainerPort: 80}}})
+	web.serve(80)
+	crash(n)
+	host, loop := box{t: t}, netip.MustParseAddr("127.0.0.1")
+	if _, err := host.ask("tcp", loop, 8080); err != nil {
+		t.Errorf("published port without an engine: %v", err)
+	}
+	// Somebody takes the port while no engine holds it.
+	thief, err := net.Listen("tcp4", ":8080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer thief.Close()
+
+	n = open(t, c, web.ep)
+	if n.Gateway() != gateway {
+		t.Errorf("gateway was %s and is %s", gateway, n.Gateway())
+	}
+	if sees, err := host.ask("tcp", loop, 8080); err != nil || sees != gateway.Addr().String() {
+		t.Errorf("published port after restart: %q, %v", sees, err)
+	}
+	if sees, err := host.ask("tcp", loop, 8081); err == nil {
+		t.Errorf("the port of a gone container answers: %s", sees)
+	}
+	awaitLink(t, gone.ep.HostLink)
+	if err := n.Restore(t.Context(), []container.Endpoint{web.ep}); err != nil {
+		t.Errorf("restore again: %v", err)
+	}
+	if next := take(t, n, Request{PreferIP: web.ip}); next.ip == web.ip {
+		t.Error("the address of a running container was given away")
+	}
+	if _, err := n.Take(t.Context(), Request{Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}}); !errdefs.IsAlreadyExists(err) {
+		t.Errorf("the port of a running container was given away: %v", err)
+	}
+	if err := n.Release(t.Context(), web.ep); err != nil {
+		t.Error(err)
+	}
+	if c, err := net.Dial("tcp4", "127.0.0.1:8080"); err != nil {
+		t.Errorf("the port is translated after release: %v", err)
+	} else {
+		c.Close()
+	}
+}
+
+func TestRestoreMakesGood(t *testing.T) {
+	c := testConfig(t)
+	n := begin(t, c)
+	web := take(t, n, Request{Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}})
+	defer web.ns.Close()
+	web.serve(80)
+	crash(n)
+	if err := bridge.Remove(n.bridge); err != nil {
+		t.Fatal(err)
+	}
+	nft := &nftables.Conn{}
+	nft.DelTable(&nftables.Table{Name: "berth-" + c.Instance, Family: nftables.TableFamilyIPv4})
+	if err := nft.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, c, web.ep)
+	if _, err := (box{t: t}).ask("tcp", netip.MustParseAddr("127.0.0.1"), 8080); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCloseKeepsTheLiving(t *testing.T) {
+	c := testConfig(t)
+	n := begin(t, c)
+	web := take(t, n, Request{Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}})
+	defer web.ns.Close()
+	web.serve(80)
+	if err := n.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (box{t: t}).ask("tcp", netip.MustParseAddr("127.0.0.1"), 8080); err != nil {
+		t.Error(err)
+	}
+	if _, err := n.Take(t.Context(), Request{}); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("take after close: %v", err)
+	}
+	open(t, c, web.ep)
+}
+
+func TestNothingIsLeft(t *testing.T) {
+	c := testConfig(t)
+	before, descriptors := tables(t), countFDs(t)
+	for range 3 {
+		n := begin(t, c)
+		var boxes []box
+		for range 12 {
+			boxes = append(boxes, take(t, n, Request{Ports: []container.Port{{ContainerPort: 80}, {Proto: "udp", ContainerPort: 80}}}))
+		}
+		for _, b := range boxes {
+			if err := n.Release(t.Context(), b.ep); err != nil {
+				t.Error(err)
+			}
+			b.ns.Close()
+		}
+		if err := n.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		checkClean(t, n)
+	}
+	if after := tables(t); !slices.Equal(before, after) {
+		t.Errorf("nftables tables before %q, after %q", before, after)
+	}
+	// The first use of netlink and of the poller may keep a few.
+	if after := countFDs(t); after > descriptors+4 {
+		t.Errorf("%d descriptors before, %d after", descriptors, after)
+	}
+}
+
+func countFDs(t *testing.T) int {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(fds)
+}
+
+// A process that stays in the namespace does not keep the link.
+func TestHeldLinkIsSwept(t *testing.T) {
+	n := open(t, testConfig(t))
+	b := take(t, n, Request{})
+	if err := n.Release(t.Context(), b.ep); err != nil {
+		t.Fatal(err)
+	}
+	index, err := n.host.Index(b.ep.HostLink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.sweep.after(index, 0) // not wait for the grace
+	awaitLink(t, b.ep.HostLink)
+}
