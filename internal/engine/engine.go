@@ -1,0 +1,242 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/records"
+	"github.com/berth-containers/berth/internal/events"
+	"github.com/berth-containers/berth/internal/image"
+	"github.com/berth-containers/berth/internal/network"
+	"github.com/berth-containers/berth/internal/oci"
+	"github.com/berth-containers/berth/internal/shim"
+	"github.com/berth-containers/berth/internal/spec"
+	"github.com/berth-containers/berth/internal/sys/filelock"
+	"github.com/berth-containers/berth/internal/volume"
+)
+
+// Config is fixed when the engine starts.
+type Config struct {
+	DataRoot     string // durable: records, containers' files, volumes
+	ExecRoot     string // of this boot: bundles
+	CgroupParent string // for example /berth
+	InitBinary   string // PID 1 of containers with --init
+	CgroupV2     bool
+	Version      string
+}
+
+// Processes is how the engine runs containers.
+type Processes interface {
+	Start(ctx context.Context, r shim.StartRequest) (shim.StartResponse, error)
+	Signal(ctx context.Context, id, execID string, sig syscall.Signal) error
+	Pause(ctx context.Context, id string) error
+	Resume(ctx context.Context, id string) error
+	Release(ctx context.Context, id string) error
+}
+
+// Stdio is how the engine reaches what containers read and write.
+type Stdio interface {
+	Exec(ctx context.Context, r shim.ExecRequest) (pid int, err error)
+	Attach(ctx context.Context, r shim.AttachRequest) (Stream, error)
+	Resize(ctx context.Context, id, execID string, width, height uint16) error
+}
+
+// Watch is how the engine learns what became of containers. Exits and Hold end
+// when the shim dies; Respawn returns when one listens again.
+type Watch interface {
+	List(ctx context.Context) ([]shim.Status, error)
+	Exits(ctx context.Context, f func(shim.Exit)) error
+	Hold(ctx context.Context) error
+	Respawn(ctx context.Context) error
+}
+
+// Supervisor is the shim as the engine needs it.
+type Supervisor interface {
+	Processes
+	Stdio
+	Watch
+}
+
+// Networks gives containers their place on the bridge.
+type Networks interface {
+	Restore(ctx context.Context, endpoints []container.Endpoint) error
+	Take(ctx context.Context, r network.Request) (Sandbox, error)
+	Release(ctx context.Context, e container.Endpoint) error
+	Facts
+}
+
+// Images finds what containers are made from.
+type Images interface {
+	Get(ctx context.Context, ref string) (image.Image, error)
+	List(ctx context.Context) ([]image.Image, error)
+	Remove(ctx context.Context, ref string, force bool, inUse func(digest.Digest) (container string)) ([]image.Removed, error)
+}
+
+// Rootfs makes containers' root filesystems.
+type Rootfs interface {
+	PrepareRootfs(ctx context.Context, img image.Image, key string) (oci.Rootfs, error)
+	Rootfs(ctx context.Context, key string) (oci.Rootfs, error)
+	RemoveRootfs(ctx context.Context, key string) error
+	SweepRootfs(ctx context.Context, keep func(key string) bool) error
+}
+
+// Deps are the parts the engine directs.
+type Deps struct {
+	Shim     Supervisor
+	Networks Networks
+	Images   Images
+	Rootfs   Rootfs
+	Spec     func(spec.Input) (spec.Output, error)
+}
+
+// Engine carries out the verbs; it is safe for concurrent use.
+type Engine struct {
+	verbs   // create … remove
+	streams // attach, logs, wait, exec
+	queries // list, inspect, top, info
+	objects // volumes, networks, images, events
+}
+
+// core is what all verbs share.
+type core struct {
+	cfg     Config
+	deps    Deps
+	log     *slog.Logger
+	records *records.Store
+	volumes *volume.Store
+	events  *events.Bus
+	execs   *execTable
+	started time.Time
+
+	mu    sync.Mutex
+	lives map[string]*live
+
+	closing    chan struct{}
+	closeOnce  sync.Once
+	background sync.WaitGroup
+}
+
+// New opens the data root, compares its records with the shim and the kernel,
+// repairs what a crash left, and starts what restart policies ask for. ctx
+// bounds only the start.
+func New(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (_ *Engine, err error) {
+	lock, err := lockRoot(cfg.DataRoot)
+	if err != nil {
+		return nil, err
+	}
+	c := &core{cfg: cfg, deps: deps, log: log, events: events.New(), lives: map[string]*live{},
+		execs: newExecTable(), started: time.Now(), closing: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.close(ctx), lock.Close())
+		}
+	}()
+	if err := os.MkdirAll(filepath.Join(cfg.DataRoot, "containers"), 0o711); err != nil {
+		return nil, fmt.Errorf("make the containers' directory: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Join(cfg.ExecRoot, "bundles"), 0o711); err != nil {
+		return nil, fmt.Errorf("make the bundles' directory: %w", err)
+	}
+	if c.records, err = records.Open(filepath.Join(cfg.DataRoot, "engine.db"), log); err != nil {
+		return nil, err
+	}
+	if c.volumes, err = volume.Open(filepath.Join(cfg.DataRoot, "volumes"), log); err != nil {
+		return nil, err
+	}
+	e := &Engine{verbs{c}, streams{c}, queries{c}, objects{core: c, lock: lock}}
+	if err := (recovery{c}).run(ctx); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// lockRoot takes the data root for this process; the file holds its pid.
+func lockRoot(root string) (*os.File, error) {
+	if err := os.MkdirAll(root, 0o711); err != nil {
+		return nil, fmt.Errorf("make the data root: %w", err)
+	}
+	path := filepath.Join(root, "engine.lock")
+	f, err := filelock.Take(path)
+	if errors.Is(err, syscall.EAGAIN) {
+		pid, readErr := os.ReadFile(path)
+		owner := "another engine"
+		if text := strings.TrimSpace(string(pid)); readErr == nil && text != "" {
+			owner += " (pid " + text + ")"
+		}
+		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("%s uses the data root %s; stop it or choose another with --data-root", owner, root))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(f.Truncate(0), writeAt(f, fmt.Sprintln(os.Getpid()))); err != nil {
+		return nil, errors.Join(fmt.Errorf("write %s: %w", path, err), f.Close())
+	}
+	return f, nil
+}
+
+func writeAt(f *os.File, s string) error {
+	_, err := f.WriteAt([]byte(s), 0)
+	return err
+}
+
+// Shutdown ends the engine's own work; containers run on.
+func (o objects) Shutdown(ctx context.Context) error {
+	return errors.Join(o.close(ctx), o.lock.Close())
+}
+
+func (c *core) close(ctx context.Context) error {
+	c.closeOnce.Do(func() { close(c.closing) })
+	c.mu.Lock()
+	for _, l := range c.lives {
+		l.cancelRetry()
+	}
+	c.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		c.background.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the engine's work: %w", ctx.Err())
+	}
+	if c.records == nil {
+		return nil
+	}
+	return c.records.Close()
+}
+
+// working returns a context for work that no caller waits for: it ends with the
+// engine or after the time limit.
+func (c *core) working(limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	go func() {
+		select {
+		case <-c.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// cleanup is how long putting things away may take.
+const cleanup = 30 * time.Second
+
+func (c *core) dir(id string) string    { return filepath.Join(c.cfg.DataRoot, "containers", id) }
+func (c *core) logDir(id string) string { return filepath.Join(c.dir(id), "logs") }
+func (c *core) bundle(id string) string { return filepath.Join(c.cfg.ExecRoot, "bundles", id) }
+func (c *core) shmDir(id string) string { return filepath.Join(c.cfg.ExecRoot, "shm", id) }

@@ -1,0 +1,342 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	api "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/names"
+	"github.com/berth-containers/berth/internal/shim"
+)
+
+// exec is one more process of a container. Execs are kept in memory only.
+type exec struct {
+	id, containerID string
+	request         api.ExecCreateRequest
+	done            chan struct{} // closed: it has ended, or did not start
+
+	mu      sync.Mutex
+	begun   bool
+	running bool
+	pid     int
+	code    *int
+	ended   time.Time
+}
+
+// execTable is every exec of the engine's life that a client may still ask for.
+type execTable struct {
+	mu   sync.Mutex
+	byID map[string]*exec
+}
+
+// execKeep is how long the exit code of an exec can be asked for.
+const execKeep = 5 * time.Minute
+
+func newExecTable() *execTable { return &execTable{byID: map[string]*exec{}} }
+
+func (t *execTable) get(id string) *exec {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byID[id]
+}
+
+func (t *execTable) add(e *exec) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, old := range t.byID {
+		if old.expired() {
+			delete(t.byID, id)
+		}
+	}
+	t.byID[e.id] = e
+}
+
+// forget drops the execs of a container that was removed.
+func (t *execTable) forget(containerID string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, e := range t.byID {
+		if e.containerID == containerID && !e.isRunning() {
+			delete(t.byID, id)
+		}
+	}
+}
+
+// running are the IDs of a container's execs that run.
+func (t *execTable) running(containerID string) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var ids []string
+	for id, e := range t.byID {
+		if e.containerID == containerID && e.isRunning() {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (e *exec) isRunning() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.running
+}
+
+func (e *exec) expired() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return !e.ended.IsZero() && time.Since(e.ended) > execKeep
+}
+
+// begin is false if it was begun before.
+func (e *exec) begin() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.begun {
+		return false
+	}
+	e.begun, e.running = true, true
+	return true
+}
+
+// end sets the exit code once.
+func (e *exec) end(code int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.code != nil {
+		return
+	}
+	e.running, e.code, e.ended = false, &code, time.Now()
+	close(e.done)
+}
+
+func (e *exec) setPid(pid int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pid = pid
+}
+
+func noSuchExec(id string) error {
+	return errdefs.ErrNotFound.WithMessage("No such exec instance: " + id)
+}
+
+// mayExec returns the container if a process may be added to it.
+func (s streams) mayExec(ref string) (*container.Record, error) {
+	r, err := s.records.Find(ref)
+	if err != nil {
+		return nil, err
+	}
+	switch r.State.Status {
+	case container.Running:
+		return r, nil
+	case container.Paused:
+		return nil, errdefs.ErrConflict.WithMessage("container " + r.ID + " is paused, unpause the container before exec")
+	case container.Restarting:
+		return nil, errdefs.ErrConflict.WithMessage("container " + r.ID + " is restarting, wait until the container is running")
+	}
+	return nil, notRunning(r)
+}
+
+// ExecCreate prepares a process in a running container.
+func (s streams) ExecCreate(_ context.Context, ref string, q api.ExecCreateRequest) (string, error) {
+	r, err := s.mayExec(ref)
+	if err != nil {
+		return "", err
+	}
+	if len(q.Cmd) == 0 || q.Cmd[0] == "" {
+		return "", errdefs.ErrInvalidArgument.WithMessage("no exec command specified")
+	}
+	e := &exec{id: names.NewID(), containerID: r.ID, request: q, done: make(chan struct{})}
+	s.execs.add(e)
+	s.tellExec(r, events.ActionExecCreate, e)
+	return e.id, nil
+}
+
+// ExecStart runs it. If the program cannot be executed the error says so and
+// ExecInspect has Docker's exit code.
+func (s streams) ExecStart(ctx context.Context, id string, o ExecStartOptions) (*Attached, error) {
+	e := s.execs.get(id)
+	if e == nil {
+		return nil, noSuchExec(id)
+	}
+	r, err := s.mayExec(e.containerID)
+	if err != nil {
+		return nil, err
+	}
+	if !e.begin() {
+		return nil, errdefs.ErrConflict.WithMessage("Error: Exec command " + id + " has already run")
+	}
+	a, err := s.execute(ctx, r, e, o)
+	if err != nil {
+		e.end(max(126, min(127, exitCodeOf(err))))
+		return nil, err
+	}
+	s.tellExec(r, events.ActionExecStart, e)
+	return a, nil
+}
+
+func (s streams) execute(ctx context.Context, r *container.Record, e *exec, o ExecStartOptions) (*Attached, error) {
+	process, err := s.execProcess(r, e.request, o)
+	if err != nil {
+		return nil, err
+	}
+	q := e.request
+	a := &Attached{TTY: q.Tty}
+	if !o.Detach && (q.AttachStdin || q.AttachStdout || q.AttachStderr) {
+		stream, err := s.deps.Shim.Attach(ctx, shim.AttachRequest{ID: r.ID, ExecID: e.id, Stdin: q.AttachStdin, Stdout: q.AttachStdout, Stderr: q.AttachStderr})
+		if err != nil {
+			return nil, fmt.Errorf("attach to exec: %w", err)
+		}
+		a.Stream = &execStream{stream, e}
+	}
+	// A client that goes away must not leave it in doubt whether it runs.
+	pid, err := s.deps.Shim.Exec(context.WithoutCancel(ctx), shim.ExecRequest{ID: r.ID, ExecID: e.id, Process: process, OpenStdin: q.AttachStdin && !o.Detach})
+	if err != nil {
+		if a.Stream != nil {
+			s.quietly("close a stream", a.Stream.Close)
+		}
+		if errdefs.IsNotFound(err) || errdefs.IsPermissionDenied(err) {
+			err = errdefs.ErrInvalidArgument.WithMessage("OCI runtime exec failed: " + err.Error())
+		}
+		return nil, err
+	}
+	e.setPid(pid)
+	return a, nil
+}
+
+// execStream ends when the exec's exit code is known: a client asks for it as
+// soon as it has read everything.
+type execStream struct {
+	Stream
+	exec *exec
+}
+
+func (s *execStream) Read(p []byte) (int, error) {
+	n, err := s.Stream.Read(p)
+	if err == io.EOF {
+		select {
+		case <-s.exec.done:
+		case <-time.After(cleanup):
+		}
+	}
+	return n, err
+}
+
+// execProcess is the container's process with the request's differences.
+func (s streams) execProcess(r *container.Record, q api.ExecCreateRequest, o ExecStartOptions) (*specs.Process, error) {
+	base, err := s.process(r, q.Privileged)
+	if err != nil {
+		return nil, err
+	}
+	p := *base
+	p.Args, p.Terminal, p.ConsoleSize = q.Cmd, q.Tty, nil
+	p.Env = withEnv(base.Env, q.Env)
+	if q.Tty {
+		p.Env = withEnv([]string{"TERM=xterm"}, p.Env)
+		size := o.ConsoleSize
+		if size == nil {
+			size = q.ConsoleSize
+		}
+		if size != nil {
+			p.ConsoleSize = &specs.Box{Height: size[0], Width: size[1]}
+		}
+	}
+	if q.WorkingDir != "" {
+		p.Cwd = q.WorkingDir
+	}
+	if q.User != "" {
+		p.User = specs.User{Username: q.User, Umask: base.User.Umask, AdditionalGids: base.User.AdditionalGids}
+	}
+	return &p, nil
+}
+
+// process is that of the container's specification; built anew after a restart
+// of the engine, and for --privileged.
+func (s streams) process(r *container.Record, privileged bool) (*specs.Process, error) {
+	if privileged && !r.HostConfig.Privileged {
+		h := *r.HostConfig
+		h.Privileged = true
+		r = r.Clone()
+		r.HostConfig = &h
+	} else if run := s.live(r.ID).current(); run != nil && run.process != nil {
+		return run.process, nil
+	}
+	in, err := s.namespaces(r)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.deps.Spec(in)
+	if err != nil {
+		return nil, err
+	}
+	return out.Spec.Process, nil
+}
+
+// withEnv returns base with the variables of more in their place.
+func withEnv(base, more []string) []string {
+	at := map[string]int{}
+	env := make([]string, 0, len(base)+len(more))
+	for _, e := range append(append([]string{}, base...), more...) {
+		name, _, _ := strings.Cut(e, "=")
+		if i, ok := at[name]; ok {
+			env[i] = e
+			continue
+		}
+		at[name] = len(env)
+		env = append(env, e)
+	}
+	return env
+}
+
+// execExited takes the end of an exec that the shim tells of.
+func (c *core) execExited(x shim.Exit) {
+	e := c.execs.get(x.ExecID)
+	if e == nil {
+		return // of an earlier engine
+	}
+	code := x.Code
+	if x.Unknown != "" {
+		code = -1
+	}
+	e.end(code)
+	if r := c.records.Get(e.containerID); r != nil {
+		c.tell(r, events.ActionExecDie, map[string]string{"execID": e.id, "exitCode": fmt.Sprint(code)})
+	}
+}
+
+// ExecInspect tells how an exec is.
+func (s streams) ExecInspect(_ context.Context, id string) (api.ExecInspectResponse, error) {
+	e := s.execs.get(id)
+	if e == nil {
+		return api.ExecInspectResponse{}, noSuchExec(id)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	q := e.request
+	return api.ExecInspectResponse{ID: e.id, Running: e.running, ExitCode: e.code, ContainerID: e.containerID, Pid: e.pid,
+		OpenStdin: q.AttachStdin, OpenStdout: q.AttachStdout, OpenStderr: q.AttachStderr, DetachKeys: []byte(q.DetachKeys),
+		ProcessConfig: &api.ExecProcessConfig{Tty: q.Tty, Entrypoint: q.Cmd[0], Arguments: q.Cmd[1:], Privileged: &q.Privileged, User: q.User}}, nil
+}
+
+// ExecResize sets the size of an exec's terminal.
+func (s streams) ExecResize(ctx context.Context, id string, width, height uint16) error {
+	e := s.execs.get(id)
+	if e == nil {
+		return noSuchExec(id)
+	}
+	if !e.isRunning() {
+		return errdefs.ErrConflict.WithMessage("exec process is not running")
+	}
+	if err := s.deps.Shim.Resize(ctx, e.containerID, id, width, height); err != nil {
+		return fmt.Errorf("resize the terminal of exec %s: %w", id, err)
+	}
+	return nil
+}

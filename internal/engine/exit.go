@@ -1,0 +1,179 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	api "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+
+	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/restart"
+	"github.com/berth-containers/berth/internal/shim"
+)
+
+// exited takes what the shim tells of one process that has ended. It does not
+// block: what follows is done in the background.
+func (c *core) exited(e shim.Exit) {
+	if e.ExecID != "" {
+		c.execExited(e)
+		return
+	}
+	c.background.Go(func() {
+		ctx, cancel := c.working(2 * cleanup)
+		defer cancel()
+		l := c.live(e.ID)
+		if l == nil {
+			c.release(ctx, e.ID)
+			return
+		}
+		if err := c.finish(ctx, l, e); err != nil {
+			c.log.Error("put a run away", "container", e.ID, "error", err)
+		}
+	})
+}
+
+// release lets the shim forget a container. If that fails, the shim tells of the
+// exit once more at the next connection.
+func (c *core) release(ctx context.Context, id string) {
+	if err := c.deps.Shim.Release(ctx, id); err != nil {
+		c.log.Warn("release a container in the shim", "container", id, "error", err)
+	}
+}
+
+// finish ends a run: first who waits is woken, then the exit is stored, the
+// network given back, and the restart policy asked.
+func (c *core) finish(ctx context.Context, l *live, e shim.Exit) error {
+	run := l.current()
+	if run == nil { // its start was never acknowledged
+		c.release(ctx, e.ID)
+		return nil
+	}
+	<-run.started
+	if run.failed {
+		c.release(ctx, e.ID)
+		return nil
+	}
+	if closed(run.exited) { // told a second time
+		c.release(ctx, e.ID)
+		return nil
+	}
+	before := c.records.Get(e.ID)
+	if before == nil {
+		return nil
+	}
+	pause, again := c.again(l, before, e)
+	after := c.records.Update(e.ID, func(r *container.Record) { ended(r, e, again) })
+	run.exit = e
+	close(run.exited)
+	if !again {
+		l.wake(answerOf(after), func(w api.WaitCondition) bool { return w != api.WaitConditionRemoved })
+	}
+	c.tellDie(after, e)
+	return c.settle(ctx, l, run, after, pause, again)
+}
+
+// ended is the record after a run.
+func ended(r *container.Record, e shim.Exit, again bool) {
+	s := &r.State
+	s.Status, s.Pid, s.CgroupPath = container.Exited, 0, ""
+	if again {
+		s.Status = container.Restarting
+		r.RestartCount++
+	}
+	s.ExitCode, s.OOMKilled, s.FinishedAt, s.Error = e.Code, e.OOMKilled, e.At.UTC(), ""
+	if e.Unknown != "" {
+		s.ExitCode, s.Error = -1, "the exit code is not known: "+e.Unknown
+	}
+}
+
+func answerOf(r *container.Record) api.WaitResponse {
+	a := api.WaitResponse{StatusCode: int64(r.State.ExitCode)}
+	if r.State.ExitCode == -1 && r.State.Error != "" {
+		a.Error = &api.WaitExitError{Message: r.State.Error}
+	}
+	return a
+}
+
+// again asks the restart policy.
+func (c *core) again(l *live, r *container.Record, e shim.Exit) (pause time.Duration, again bool) {
+	code := e.Code
+	if e.Unknown != "" {
+		code = -1
+	}
+	again = restart.Again(r.HostConfig.RestartPolicy, restart.Exit{Code: code, Count: r.RestartCount, StoppedByUser: r.StoppedByUser})
+	if again {
+		pause = l.pause(e.At.Sub(r.State.StartedAt))
+	}
+	return pause, again
+}
+
+// settle does what nobody has to wait for.
+func (c *core) settle(ctx context.Context, l *live, run *run, r *container.Record, pause time.Duration, again bool) error {
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	defer close(run.settled)
+	freed := make(chan error, 1)
+	go func() { freed <- c.freeNetwork(ctx, r) }()
+	var err error
+	if r.HostConfig.AutoRemove {
+		err = errors.Join(<-freed, c.discard(ctx, l, r, true))
+	} else {
+		err = errors.Join(c.records.Save(r.ID), <-freed)
+	}
+	c.release(ctx, r.ID)
+	if now := c.records.Get(r.ID); again && now != nil && now.State.Status == container.Restarting {
+		c.planRun(l, pause)
+	}
+	return err
+}
+
+func (c *core) freeNetwork(ctx context.Context, r *container.Record) error {
+	if r.Endpoint == nil {
+		return nil
+	}
+	c.tellEndpoint(r, events.ActionDisconnect)
+	return c.deps.Networks.Release(ctx, *r.Endpoint)
+}
+
+// planRun lets the container run again after a pause, unless a verb comes first.
+func (c *core) planRun(l *live, pause time.Duration) {
+	if closed(c.closing) {
+		return
+	}
+	l.setRetry(time.AfterFunc(pause, func() {
+		if closed(c.closing) {
+			return
+		}
+		c.background.Go(func() { c.rerun(l.id) })
+	}))
+}
+
+func (c *core) rerun(id string) {
+	ctx, cancel := c.working(2 * cleanup)
+	defer cancel()
+	l, r, end, err := c.begin(ctx, id)
+	if err != nil {
+		return // removed meanwhile, or the engine ends
+	}
+	defer end()
+	if r.State.Status != container.Restarting {
+		return
+	}
+	if err := c.launch(ctx, l, r, r.RestartCount); err != nil && !closed(c.closing) {
+		c.log.Warn("restart a container", "container", r.Name, "error", err)
+	}
+}
+
+func (c *core) tellDie(r *container.Record, e shim.Exit) {
+	if e.OOMKilled {
+		c.tell(r, events.ActionOOM, nil)
+	}
+	more := map[string]string{"exitCode": strconv.Itoa(r.State.ExitCode)}
+	if !r.State.StartedAt.IsZero() {
+		more["execDuration"] = strconv.Itoa(int(e.At.Sub(r.State.StartedAt).Seconds()))
+	}
+	c.tell(r, events.ActionDie, more)
+}

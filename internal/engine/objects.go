@@ -1,0 +1,310 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/events"
+	mobynet "github.com/moby/moby/api/types/network"
+	mobyvol "github.com/moby/moby/api/types/volume"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/names"
+	"github.com/berth-containers/berth/internal/engine/show"
+	bus "github.com/berth-containers/berth/internal/events"
+	"github.com/berth-containers/berth/internal/image"
+	"github.com/berth-containers/berth/internal/volume"
+)
+
+// objects are volumes, networks, images and events, as far as they concern
+// containers.
+type objects struct {
+	*core
+	lock *os.File
+}
+
+// Events yields what happened and happens.
+func (o objects) Events(ctx context.Context, q EventsOptions, yield func(events.Message) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := make(chan struct{})
+	defer close(stop)
+	o.background.Go(func() {
+		select {
+		case <-o.closing:
+			cancel()
+		case <-stop:
+		}
+	})
+	return o.events.Subscribe(ctx, bus.Query{Since: q.Since, Until: q.Until, Filters: q.Filters}, yield)
+}
+
+// tell publishes what happened to a container, with Docker's attributes.
+func (c *core) tell(r *container.Record, action events.Action, more map[string]string) {
+	if r == nil {
+		return
+	}
+	a := maps.Clone(r.Config.Labels)
+	if a == nil {
+		a = map[string]string{}
+	}
+	a["name"], a["image"] = r.Name, show.ImageName(r)
+	maps.Copy(a, more)
+	c.events.Publish(events.ContainerEventType, action, r.ID, a)
+}
+
+func (c *core) tellExec(r *container.Record, action events.Action, e *exec) {
+	c.tell(r, action+events.Action(": "+strings.Join(e.request.Cmd, " ")), map[string]string{"execID": e.id})
+}
+
+func (c *core) tellVolume(name string, action events.Action, more map[string]string) {
+	a := map[string]string{"driver": volume.Driver}
+	maps.Copy(a, more)
+	c.events.Publish(events.VolumeEventType, action, name, a)
+}
+
+func (c *core) tellEndpoint(r *container.Record, action events.Action) {
+	c.events.Publish(events.NetworkEventType, action, c.networkID(mobynet.NetworkBridge),
+		map[string]string{"container": r.ID, "name": mobynet.NetworkBridge, "type": "bridge"})
+}
+
+// ImageEvent tells what the server did with an image.
+func (o objects) ImageEvent(action events.Action, id, name string) {
+	o.events.Publish(events.ImageEventType, action, id, map[string]string{"name": name})
+}
+
+// RemoveImage removes an image that no container uses.
+func (o objects) RemoveImage(ctx context.Context, ref string, force, _ bool) ([]image.Removed, error) {
+	removed, err := o.deps.Images.Remove(ctx, ref, force, func(id digest.Digest) string {
+		for _, r := range o.records.All() {
+			if r.ImageID == id {
+				return r.ID
+			}
+		}
+		return ""
+	})
+	for _, r := range removed {
+		if r.Untagged != "" {
+			o.ImageEvent(events.ActionUnTag, r.Untagged, r.Untagged)
+		} else {
+			o.ImageEvent(events.ActionDelete, r.Deleted, r.Deleted)
+		}
+	}
+	return removed, err
+}
+
+// VolumeCreate makes a volume, or returns the one of that name.
+func (o objects) VolumeCreate(_ context.Context, q mobyvol.CreateRequest) (mobyvol.Volume, error) {
+	if q.Driver != "" && q.Driver != volume.Driver {
+		return mobyvol.Volume{}, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("error looking up volume plugin %s: plugin %q not found", q.Driver, q.Driver))
+	}
+	if len(q.DriverOpts) > 0 {
+		return mobyvol.Volume{}, errdefs.ErrInvalidArgument.WithMessage("options of the local volume driver are not supported; use a bind or tmpfs mount")
+	}
+	if q.Name == "" {
+		q.Name = names.NewID()
+		q.Labels = maps.Clone(q.Labels)
+		if q.Labels == nil {
+			q.Labels = map[string]string{}
+		}
+		q.Labels[volume.AnonymousLabel] = ""
+	}
+	v, created, err := o.volumes.Create(q.Name, q.Labels)
+	if err != nil {
+		return mobyvol.Volume{}, err
+	}
+	if created {
+		o.tellVolume(v.Name, events.ActionCreate, nil)
+	}
+	return showVolume(v), nil
+}
+
+func showVolume(v volume.Volume) mobyvol.Volume {
+	labels := v.Labels
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	return mobyvol.Volume{Name: v.Name, Driver: volume.Driver, Mountpoint: v.Path, Labels: labels, Scope: "local",
+		CreatedAt: v.Created.Format(time.RFC3339), Options: map[string]string{}}
+}
+
+// VolumeList lists volumes; filters name, label, driver, dangling.
+func (o objects) VolumeList(_ context.Context, f Filters) (mobyvol.ListResponse, error) {
+	for key := range f {
+		if !slices.Contains([]string{"name", "label", "driver", "dangling"}, key) {
+			return mobyvol.ListResponse{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter '%s'", key))
+		}
+	}
+	list := mobyvol.ListResponse{Volumes: []mobyvol.Volume{}, Warnings: []string{}}
+	for _, v := range o.volumes.List() {
+		if o.matchVolume(v, f) {
+			list.Volumes = append(list.Volumes, showVolume(v))
+		}
+	}
+	return list, nil
+}
+
+func (o objects) matchVolume(v volume.Volume, f Filters) bool {
+	match := func(key string, ok func(value string) bool) bool {
+		return len(f[key]) == 0 || slices.ContainsFunc(slices.Collect(maps.Keys(f[key])), ok)
+	}
+	return match("name", func(s string) bool { return strings.Contains(v.Name, s) }) &&
+		match("driver", func(s string) bool { return s == volume.Driver }) &&
+		match("dangling", func(s string) bool {
+			want, err := strconv.ParseBool(s)
+			return err == nil && want == (len(o.volumes.Users(v.Name)) == 0)
+		}) &&
+		matchLabels(v.Labels, f["label"])
+}
+
+func matchLabels(labels map[string]string, want map[string]bool) bool {
+	for w := range want {
+		k, value, hasValue := strings.Cut(w, "=")
+		have, ok := labels[k]
+		if !ok || hasValue && have != value {
+			return false
+		}
+	}
+	return true
+}
+
+// VolumeInspect returns one volume.
+func (o objects) VolumeInspect(_ context.Context, name string) (mobyvol.Volume, error) {
+	v, err := o.volumes.Get(name)
+	if err != nil {
+		return mobyvol.Volume{}, err
+	}
+	return showVolume(v), nil
+}
+
+// VolumeRemove removes a volume that no container uses; with force a missing
+// one is no error.
+func (o objects) VolumeRemove(_ context.Context, name string, force bool) error {
+	err := o.volumes.Remove(name)
+	if force && errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err == nil {
+		o.tellVolume(name, events.ActionDestroy, nil)
+	}
+	return err
+}
+
+// networkID is stable for a data root.
+func (c *core) networkID(name string) string {
+	sum := sha256.Sum256([]byte("network " + name + " of " + c.cfg.DataRoot))
+	return hex.EncodeToString(sum[:])
+}
+
+func (c *core) networkIDs() map[string]string {
+	ids := map[string]string{}
+	for _, name := range []string{mobynet.NetworkBridge, mobynet.NetworkHost, mobynet.NetworkNone} {
+		ids[name] = c.networkID(name)
+	}
+	return ids
+}
+
+// NetworkList lists bridge, host and none; filters name, id, driver, type, scope, label, dangling.
+func (o objects) NetworkList(_ context.Context, f Filters) ([]mobynet.Summary, error) {
+	list := []mobynet.Summary{}
+	for _, name := range []string{mobynet.NetworkBridge, mobynet.NetworkHost, mobynet.NetworkNone} {
+		n := o.network(name)
+		ok, err := matchNetwork(n, f)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			list = append(list, mobynet.Summary{Network: n})
+		}
+	}
+	return list, nil
+}
+
+func matchNetwork(n mobynet.Network, f Filters) (bool, error) {
+	for key, values := range f {
+		any := len(values) == 0
+		for v := range values {
+			switch key {
+			case "name":
+				any = any || strings.Contains(n.Name, v)
+			case "id":
+				any = any || strings.HasPrefix(n.ID, v)
+			case "driver":
+				any = any || n.Driver == v
+			case "scope":
+				any = any || n.Scope == v
+			case "type":
+				any = any || v == "builtin"
+			case "label", "dangling":
+				any = any || key == "dangling" && (v == "false" || v == "0")
+			default:
+				return false, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter '%s'", key))
+			}
+		}
+		if !any {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (o objects) network(name string) mobynet.Network {
+	n := mobynet.Network{Name: name, ID: o.networkID(name), Created: o.started, Scope: "local", Driver: name, EnableIPv4: true,
+		IPAM: mobynet.IPAM{Driver: "default", Config: []mobynet.IPAMConfig{}}, Options: map[string]string{}, Labels: map[string]string{}}
+	if name == mobynet.NetworkNone {
+		n.Driver = "null"
+	}
+	if name == mobynet.NetworkBridge {
+		g := o.deps.Networks.Gateway()
+		n.IPAM.Config = append(n.IPAM.Config, mobynet.IPAMConfig{Subnet: g.Masked(), Gateway: g.Addr()})
+		n.Options = map[string]string{"com.docker.network.bridge.default_bridge": "true", "com.docker.network.bridge.enable_icc": "true",
+			"com.docker.network.bridge.enable_ip_masquerade": "true", "com.docker.network.bridge.name": o.deps.Networks.Name()}
+	}
+	return n
+}
+
+// NetworkInspect returns one network by name or ID, with its containers.
+func (o objects) NetworkInspect(_ context.Context, ref string) (mobynet.Inspect, error) {
+	for name, id := range o.networkIDs() {
+		if ref != name && (len(ref) < 4 || !strings.HasPrefix(id, ref)) {
+			continue
+		}
+		i := mobynet.Inspect{Network: o.network(name), Containers: map[string]mobynet.EndpointResource{}}
+		for _, r := range o.records.All() {
+			if string(r.HostConfig.NetworkMode) == name && r.State.Status.Alive() {
+				i.Containers[r.ID] = resource(r)
+			}
+		}
+		return i, nil
+	}
+	return mobynet.Inspect{}, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("network %s not found", ref))
+}
+
+func resource(r *container.Record) mobynet.EndpointResource {
+	e := mobynet.EndpointResource{Name: r.Name}
+	if r.Endpoint != nil {
+		e.EndpointID, e.IPv4Address = r.Endpoint.ID, r.Endpoint.IP
+		if mac, err := net.ParseMAC(r.Endpoint.MAC); err == nil {
+			e.MacAddress = mobynet.HardwareAddr(mac)
+		}
+	}
+	return e
+}
+
+func sortPorts(ports []container.Port) {
+	slices.SortFunc(ports, func(a, b container.Port) int {
+		return cmp.Or(cmp.Compare(a.ContainerPort, b.ContainerPort), cmp.Compare(a.Proto, b.Proto), a.HostIP.Compare(b.HostIP), cmp.Compare(a.HostPort, b.HostPort))
+	})
+}

@@ -1,0 +1,105 @@
+package engine
+
+import (
+	"context"
+	"io/fs"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	api "github.com/moby/moby/api/types/container"
+
+	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/show"
+	"github.com/berth-containers/berth/internal/logs"
+)
+
+// queries look and change nothing; they wait for no container.
+type queries struct{ *core }
+
+// List returns the containers that pass the filters, the newest first: those
+// that run, or with All, Limit or a filter on a state every one.
+func (q queries) List(ctx context.Context, o ListOptions) ([]api.Summary, error) {
+	filter, err := show.NewFilter(o.Filters, show.Find{Container: q.records.Find, Image: func(ref string) (string, error) {
+		img, err := q.deps.Images.Get(ctx, ref)
+		return img.ID.String(), err
+	}})
+	if err != nil {
+		return nil, err
+	}
+	all := o.All || o.Limit > 0 || filter.All()
+	facts := show.Facts{Now: time.Now(), NetworkIDs: q.networkIDs()}
+	list := []api.Summary{}
+	for _, r := range q.records.All() {
+		if !all && !r.State.Status.Alive() && r.State.Status != container.Restarting || !filter.Match(r) {
+			continue
+		}
+		f := facts
+		if o.Size {
+			q.size(ctx, r, &f)
+		}
+		list = append(list, show.Summary(r, f))
+		if o.Limit > 0 && len(list) == o.Limit {
+			break
+		}
+	}
+	return list, nil
+}
+
+// Inspect returns everything about a container.
+func (q queries) Inspect(ctx context.Context, ref string, size bool) (api.InspectResponse, error) {
+	r, err := q.records.Find(ref)
+	if err != nil {
+		return api.InspectResponse{}, err
+	}
+	l := q.logConfig(r)
+	f := show.Facts{Now: time.Now(), NetworkIDs: q.networkIDs(), Dir: q.dir(r.ID), ExecIDs: q.execs.running(r.ID),
+		LogPath: logs.Path(logs.Config{Driver: l.Driver, Dir: l.Dir, Opts: l.Opts})}
+	if fs, err := q.deps.Rootfs.Rootfs(ctx, r.ID); err == nil {
+		f.Rootfs = &fs
+	}
+	if size {
+		q.size(ctx, r, &f)
+	}
+	return show.Inspect(r, f), nil
+}
+
+// size adds what the container wrote, and that plus its image.
+func (q queries) size(ctx context.Context, r *container.Record, f *show.Facts) {
+	rootfs, err := q.deps.Rootfs.Rootfs(ctx, r.ID)
+	if err != nil {
+		return
+	}
+	written := diskUsage(rootfs.Upper)
+	total := written
+	if img, err := q.deps.Images.Get(ctx, r.ImageID.String()); err == nil {
+		total += img.Bytes
+	}
+	f.SizeRw, f.SizeRootFs = &written, &total
+}
+
+// diskUsage adds up the files below dir, each inode once.
+func diskUsage(dir string) int64 {
+	var sum int64
+	seen := map[uint64]bool{}
+	// What vanishes while it is counted does not count.
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // see above
+		}
+		info, err := d.Info()
+		if err != nil {
+			return nil //nolint:nilerr // see above
+		}
+		s, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || s.Nlink > 1 && !d.IsDir() && seen[s.Ino] {
+			return nil
+		}
+		seen[s.Ino] = true
+		if !d.IsDir() {
+			sum += s.Size
+		}
+		return nil
+	})
+	return sum
+}

@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/containerd/errdefs"
+	api "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/mount"
+
+	"github.com/berth-containers/berth/internal/container"
+)
+
+// Remove takes a container away; with Force it is killed first.
+func (v verbs) Remove(ctx context.Context, ref string, o RemoveOptions) error {
+	if o.Link {
+		return errdefs.ErrInvalidArgument.WithMessage("links are not supported; there is none to remove")
+	}
+	ctx = context.WithoutCancel(ctx)
+	for {
+		l, r, end, err := v.begin(ctx, ref)
+		if err != nil {
+			return err
+		}
+		if r.State.Status.Alive() {
+			run := l.current()
+			end()
+			if err := v.killToRemove(ctx, r, run, o.Force); err != nil {
+				return err
+			}
+			ref = r.ID
+			if r.HostConfig.AutoRemove { // then it is gone by itself
+				return nil
+			}
+			continue
+		}
+		if r.State.Status == container.Restarting {
+			if !o.Force {
+				end()
+				return errdefs.ErrConflict.WithMessage("You cannot remove a restarting container " + r.ID + ". Stop the container before attempting removal or force remove")
+			}
+			l.cancelRetry()
+		}
+		err = v.discard(ctx, l, r, o.Volumes)
+		end()
+		return err
+	}
+}
+
+func (v verbs) killToRemove(ctx context.Context, r *container.Record, run *run, force bool) error {
+	if !force {
+		advice := "Stop the container before attempting removal or force remove"
+		if r.State.Status == container.Paused {
+			advice = "Unpause and then stop the container before attempting removal or force remove"
+		}
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("You cannot remove a %s container %s. %s", r.State.Status, r.ID, advice))
+	}
+	v.records.Update(r.ID, func(r *container.Record) { r.StoppedByUser = true })
+	if err := v.signal(ctx, r, 9); err != nil {
+		return err
+	}
+	return v.awaitKilled(r, run)
+}
+
+// discard takes away what a container that does not run consists of; the caller
+// has its turn. The record goes in one transaction after the volumes: a crash
+// before it leaves the container, a crash after it what New sweeps.
+func (c *core) discard(ctx context.Context, l *live, r *container.Record, volumes bool) error {
+	c.records.Update(r.ID, func(r *container.Record) { r.State.Status = container.Removing })
+	if volumes {
+		c.removeVolumes(r)
+	}
+	if err := c.records.Delete(r.ID); err != nil {
+		c.records.Update(r.ID, func(r *container.Record) { r.State.Status, r.State.Error = container.Dead, err.Error() })
+		return fmt.Errorf("remove container %s: %w", r.Name, err)
+	}
+	for _, m := range r.Mounts {
+		if m.Type == mount.TypeVolume {
+			c.volumes.Release(m.Name, r.ID)
+		}
+	}
+	c.dropLive(r.ID)
+	c.execs.forget(r.ID)
+	err := errors.Join(c.deps.Rootfs.RemoveRootfs(ctx, r.ID), c.removeFiles(r.ID))
+	c.tell(r, events.ActionDestroy, nil)
+	l.wake(answerOf(r), func(api.WaitCondition) bool { return true })
+	if err != nil {
+		c.log.Warn("remove what is left of a container; the next start of the engine does it", "container", r.ID, "error", err)
+	}
+	return nil
+}
+
+func (c *core) removeFiles(id string) error {
+	return errors.Join(os.RemoveAll(c.dir(id)), os.RemoveAll(c.bundle(id)), os.RemoveAll(c.shmDir(id)))
+}
+
+// removeVolumes takes the anonymous volumes that nobody else uses.
+func (c *core) removeVolumes(r *container.Record) {
+	for _, m := range r.Mounts {
+		if !m.Anonymous {
+			continue
+		}
+		c.volumes.Release(m.Name, r.ID)
+		err := c.volumes.Remove(m.Name)
+		if ignoreConflict(err) != nil {
+			c.log.Warn("remove an anonymous volume", "volume", m.Name, "container", r.ID, "error", err)
+		}
+		if err == nil {
+			c.tellVolume(m.Name, events.ActionDestroy, nil)
+		}
+	}
+}

@@ -1,0 +1,294 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/containerd/errdefs"
+	api "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+	mobynet "github.com/moby/moby/api/types/network"
+
+	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/network"
+	"github.com/berth-containers/berth/internal/shim"
+	"github.com/berth-containers/berth/internal/spec"
+	"github.com/berth-containers/berth/internal/undo"
+)
+
+// Start runs a container; ErrNotModified if it runs already.
+func (v verbs) Start(ctx context.Context, ref string) error {
+	l, r, end, err := v.begin(ctx, ref)
+	if err != nil {
+		return err
+	}
+	defer end()
+	switch r.State.Status {
+	case container.Running, container.Restarting:
+		return ErrNotModified
+	case container.Paused:
+		return errdefs.ErrConflict.WithMessage("cannot start a paused container, try unpause instead")
+	case container.Removing, container.Dead:
+		return errdefs.ErrConflict.WithMessage("container is marked for removal and cannot be started")
+	}
+	l.resetBackoff()
+	return v.launch(ctx, l, r, 0)
+}
+
+// launch begins a run; the caller has the container's turn. If it fails, the
+// record says why and nothing of the run is left; a container with --rm goes.
+func (c *core) launch(ctx context.Context, l *live, r *container.Record, restarts int) error {
+	run := newRun()
+	l.setRun(run)
+	started, err := c.execute(ctx, r, run)
+	if err == nil {
+		err = c.running(r.ID, run, started, restarts)
+	}
+	if err == nil {
+		return nil
+	}
+	run.failed = !closed(run.started)
+	if run.failed {
+		close(run.started)
+	}
+	return errors.Join(err, c.failedStart(ctx, l, r, err))
+}
+
+// running publishes and stores that the container runs.
+func (c *core) running(id string, run *run, s started, restarts int) error {
+	r := c.records.Update(id, func(r *container.Record) {
+		r.State = container.State{Status: container.Running, Pid: s.Pid, StartedAt: s.StartedAt.UTC(), FinishedAt: r.State.FinishedAt, CgroupPath: s.CgroupPath}
+		r.Endpoint, r.RestartCount, r.StoppedByUser = s.endpoint, restarts, false
+	})
+	c.tell(r, events.ActionStart, nil)
+	close(run.started)
+	for _, w := range s.Warnings {
+		c.log.Warn("start of a container", "container", id, "warning", w)
+	}
+	return c.records.Save(id)
+}
+
+// failedStart notes why; the run that failed is forgotten.
+func (c *core) failedStart(ctx context.Context, l *live, r *container.Record, cause error) error {
+	ctx = context.WithoutCancel(ctx)
+	if run := l.current(); run != nil && !run.failed {
+		// It runs, but that could not be stored: then it must not run.
+		return c.deps.Shim.Signal(ctx, r.ID, "", syscall.SIGKILL)
+	}
+	l.setRun(nil)
+	code := exitCodeOf(cause)
+	c.records.Update(r.ID, func(r *container.Record) {
+		r.State.Error, r.State.ExitCode, r.State.Pid = cause.Error(), code, 0
+		if r.State.Status == container.Restarting {
+			r.State.Status = container.Exited
+		}
+	})
+	l.wake(api.WaitResponse{StatusCode: int64(code), Error: &api.WaitExitError{Message: cause.Error()}}, func(w api.WaitCondition) bool {
+		return w != api.WaitConditionRemoved
+	})
+	if r.HostConfig.AutoRemove {
+		return c.discard(ctx, l, r, true)
+	}
+	return c.records.Save(r.ID)
+}
+
+// exitCodeOf is Docker's code for a program that was not executed.
+func exitCodeOf(err error) int {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "executable file not found") || strings.Contains(text, "no such file or directory"):
+		return 127
+	case strings.Contains(text, "permission denied") || strings.Contains(text, "exec format error") || strings.Contains(text, "is a directory"):
+		return 126
+	}
+	return 128
+}
+
+// started is what a run began with.
+type started struct {
+	shim.StartResponse
+	endpoint *container.Endpoint
+}
+
+// execute makes everything a run needs and has the shim start it.
+func (c *core) execute(ctx context.Context, r *container.Record, run *run) (s started, err error) {
+	var back undo.Stack
+	defer back.OnError(ctx, &err)
+	rootfs, err := c.deps.Rootfs.Rootfs(ctx, r.ID)
+	if err != nil {
+		return s, fmt.Errorf("find the root filesystem: %w", err)
+	}
+	in, err := c.namespaces(r)
+	if err != nil {
+		return s, err
+	}
+	if onBridge(r) {
+		sandbox, err := c.take(ctx, r)
+		if err != nil {
+			return s, err
+		}
+		defer c.quietly("close a sandbox", sandbox.Close)
+		s.endpoint, in.NetNS = &sandbox.Endpoint, sandbox.NetNS
+		back.Add(func(ctx context.Context) error { return c.deps.Networks.Release(ctx, sandbox.Endpoint) })
+	}
+	if err := c.writeFiles(r, s.endpoint, &in); err != nil {
+		return s, err
+	}
+	out, err := c.deps.Spec(in)
+	if err != nil {
+		return s, err
+	}
+	run.process = out.Spec.Process
+	bundle := c.bundle(r.ID)
+	if err := os.Mkdir(bundle, 0o711); err != nil && !errors.Is(err, os.ErrExist) {
+		return s, fmt.Errorf("make the bundle: %w", err)
+	}
+	back.Add(func(context.Context) error { return os.RemoveAll(bundle) })
+	s.StartResponse, err = c.deps.Shim.Start(ctx, shim.StartRequest{ID: r.ID, Bundle: bundle, Spec: out.Spec, Rootfs: &rootfs,
+		OpenStdin: r.Config.OpenStdin, StdinOnce: r.Config.StdinOnce, Log: c.logConfig(r)})
+	if errdefs.IsNotFound(err) || errdefs.IsPermissionDenied(err) {
+		err = errdefs.ErrInvalidArgument.WithMessage(err.Error()) // a 404 would mean the container
+	}
+	if err == nil && s.endpoint != nil {
+		c.tellEndpoint(r, events.ActionConnect)
+	}
+	return s, err
+}
+
+func (c *core) quietly(what string, f func() error) {
+	if err := f(); err != nil {
+		c.log.Warn(what, "error", err)
+	}
+}
+
+func (c *core) logConfig(r *container.Record) shim.LogConfig {
+	l := r.HostConfig.LogConfig
+	return shim.LogConfig{Driver: l.Type, Dir: c.logDir(r.ID), Opts: l.Config}
+}
+
+func onBridge(r *container.Record) bool {
+	return r.HostConfig.NetworkMode == mobynet.NetworkBridge && !r.Config.NetworkDisabled
+}
+
+// namespaces is the start of the specification's input: which namespaces are new.
+func (c *core) namespaces(r *container.Record) (spec.Input, error) {
+	h := r.HostConfig
+	in := spec.Input{Record: r, CgroupParent: c.cfg.CgroupParent, CgroupV2: c.cfg.CgroupV2, InitBinary: c.cfg.InitBinary}
+	var err error
+	switch {
+	case h.NetworkMode.IsHost():
+		in.NetNS = "host"
+	case h.NetworkMode.IsContainer():
+		in.NetNS, err = c.namespaceOf(h.NetworkMode.ConnectedContainer(), "net")
+	case !h.NetworkMode.IsNone() && !onBridge(r) && !r.Config.NetworkDisabled:
+		err = errdefs.ErrNotFound.WithMessage(fmt.Sprintf("network %s not found", h.NetworkMode))
+	}
+	if err == nil && h.PidMode.IsHost() {
+		in.PidNS = "host"
+	} else if err == nil && h.PidMode.IsContainer() {
+		in.PidNS, err = c.namespaceOf(h.PidMode.Container(), "pid")
+	}
+	switch {
+	case err != nil:
+	case h.IpcMode.IsHost():
+		in.IpcNS = "host"
+	case h.IpcMode.IsShareable():
+		in.ShmDir = c.shmDir(r.ID)
+		err = makeShm(in.ShmDir)
+	case h.IpcMode.IsContainer():
+		in.IpcNS, in.ShmDir, err = c.joinIpc(h.IpcMode.Container())
+	}
+	if h.UTSMode.IsHost() {
+		in.UtsNS = "host"
+	}
+	return in, err
+}
+
+func (c *core) joinIpc(ref string) (ns, shm string, err error) {
+	other, err := c.records.Find(ref)
+	if err != nil {
+		return "", "", err
+	}
+	if other.HostConfig.IpcMode.IsHost() {
+		return "host", "", nil
+	}
+	if !other.HostConfig.IpcMode.IsShareable() {
+		return "", "", errdefs.ErrInvalidArgument.WithMessage("can't join IPC of container " + ref + ": it must run with --ipc shareable")
+	}
+	ns, err = c.namespaceOf(ref, "ipc")
+	return ns, c.shmDir(other.ID), err
+}
+
+// makeShm makes the directory that containers with a common IPC namespace see
+// as /dev/shm. It lies in the exec root, a tmpfs.
+func makeShm(dir string) error {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return fmt.Errorf("make the shared memory directory: %w", err)
+	}
+	return os.Chmod(dir, 0o777|os.ModeSticky)
+}
+
+func (c *core) namespaceOf(ref, kind string) (string, error) {
+	other, err := c.records.Find(ref)
+	if err != nil {
+		return "", err
+	}
+	if !other.State.Status.Alive() {
+		return "", errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot join %s namespace of a non running container: %s", kind, other.ID))
+	}
+	return "/proc/" + strconv.Itoa(other.State.Pid) + "/ns/" + kind, nil
+}
+
+func (c *core) take(ctx context.Context, r *container.Record) (Sandbox, error) {
+	ports, err := bindings(r.Config, r.HostConfig)
+	if err != nil {
+		return Sandbox{}, err
+	}
+	req := network.Request{ContainerID: r.ID, Ports: ports}
+	if r.Endpoint != nil {
+		req.PreferIP = r.Endpoint.IP.Addr()
+	}
+	return c.deps.Networks.Take(ctx, req)
+}
+
+// bindings are the ports to publish: those of -p, and with -P every exposed one.
+func bindings(cfg *api.Config, h *api.HostConfig) ([]container.Port, error) {
+	var ports []container.Port
+	for port, bs := range h.PortBindings {
+		if port.Proto() == mobynet.SCTP {
+			return nil, errdefs.ErrInvalidArgument.WithMessage("publishing SCTP ports is not supported; use tcp or udp")
+		}
+		if len(bs) == 0 {
+			bs = []mobynet.PortBinding{{}}
+		}
+		for _, b := range bs {
+			p := container.Port{Proto: string(port.Proto()), HostIP: b.HostIP, ContainerPort: port.Num()}
+			if !p.HostIP.IsValid() {
+				p.HostIP = netip.IPv4Unspecified()
+			}
+			if b.HostPort != "" {
+				span, err := mobynet.ParsePortRange(b.HostPort)
+				if err != nil {
+					return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid port specification: %q", b.HostPort))
+				}
+				p.HostPort = span.Start()
+			}
+			ports = append(ports, p)
+		}
+	}
+	if h.PublishAllPorts {
+		for port := range cfg.ExposedPorts {
+			if _, ok := h.PortBindings[port]; !ok && port.Proto() != mobynet.SCTP {
+				ports = append(ports, container.Port{Proto: string(port.Proto()), HostIP: netip.IPv4Unspecified(), ContainerPort: port.Num()})
+			}
+		}
+	}
+	sortPorts(ports)
+	return ports, nil
+}
