@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -181,13 +180,7 @@ func (c *child) send(k wire.Kind, payload []byte) error {
 	return err
 }
 
-func (c *child) configure(config *wire.Config) error {
-	payload, err := json.Marshal(config)
-	if err != nil {
-		return fmt.Errorf("write the init's configuration: %w", err)
-	}
-	return c.send(wire.Setup, payload)
-}
+func (c *child) configure(config *wire.Config) error { return c.send(wire.Setup, config.Pack()) }
 
 // listen takes what the init says until it is ready; the end of the stream means
 // that the program runs.

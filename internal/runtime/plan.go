@@ -2,7 +2,9 @@ package runtime
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -84,7 +86,7 @@ func (r *Runtime) config(o CreateOptions, p plan) (*wire.Config, error) {
 	c := &wire.Config{
 		Process: o.Spec.Process, Seccomp: filter, Gate: o.Gate != nil,
 		Joins: p.joins, NewNet: p.clone&unix.CLONE_NEWNET != 0, NewCgroup: p.cgroup, CgroupV2: r.unified(),
-		Hostname: o.Spec.Hostname, Domainname: o.Spec.Domainname, Sysctl: l.Sysctl,
+		Hostname: o.Spec.Hostname, Domainname: o.Spec.Domainname, Sysctl: sysctls(l.Sysctl),
 		SharedMount: p.clone&unix.CLONE_NEWNS == 0,
 		Root: wire.Root{Rootfs: o.Rootfs, Propagation: l.RootfsPropagation, Mounts: o.Spec.Mounts,
 			Devices: l.Devices, Masked: l.MaskedPaths, ReadOnly: l.ReadonlyPaths},
@@ -118,4 +120,12 @@ func absoluteSources(mounts []specs.Mount, bundle string) []specs.Mount {
 		out[i] = m
 	}
 	return out
+}
+
+func sysctls(m map[string]string) []wire.Sysctl {
+	var list []wire.Sysctl
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, wire.Sysctl{Name: name, Value: m[name]})
+	}
+	return list
 }

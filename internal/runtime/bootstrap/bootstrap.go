@@ -8,7 +8,6 @@
 package bootstrap
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"runtime"
@@ -78,7 +77,7 @@ func (s *starter) run() error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(payload, &s.config); err != nil {
+	if err := s.config.Unpack(payload); err != nil {
 		return fmt.Errorf("read the configuration: %w", err)
 	}
 	if _, err := unix.Setsid(); err != nil {

@@ -67,7 +67,8 @@ func setNames(host, domain string) error {
 
 // kernelSettings writes the sysctls and the OOM score.
 func (s *starter) kernelSettings() error {
-	for key, value := range s.config.Sysctl {
+	for _, sysctl := range s.config.Sysctl {
+		key, value := sysctl.Name, sysctl.Value
 		name := key
 		// net.ipv4.conf.eth0/1.x: a slash in a key stands for a dot in a name.
 		if !strings.Contains(key, "/") || strings.Index(key, ".") < strings.Index(key, "/") && strings.Contains(key, ".") {

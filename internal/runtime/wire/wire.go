@@ -45,40 +45,43 @@ const maxFrame = 16 << 20
 type Config struct {
 	// Exec joins the namespaces ExecFlags of the process behind Extra; without
 	// it the container is made.
-	Exec      bool `json:"exec,omitempty"`
-	ExecFlags int  `json:"execFlags,omitempty"`
+	Exec      bool
+	ExecFlags int
 
-	Process *specs.Process  `json:"process"`
-	Seccomp *seccomp.Filter `json:"seccomp,omitempty"`
-	Gate    bool            `json:"gate,omitempty"`
+	Process *specs.Process
+	Seccomp *seccomp.Filter
+	Gate    bool
 
-	Joins       []Join            `json:"joins,omitempty"`
-	NewNet      bool              `json:"newNet,omitempty"`
-	NewCgroup   bool              `json:"newCgroup,omitempty"`
-	CgroupV2    bool              `json:"cgroupV2,omitempty"`
-	Hostname    string            `json:"hostname,omitempty"`
-	Domainname  string            `json:"domainname,omitempty"`
-	Sysctl      map[string]string `json:"sysctl,omitempty"`
-	SharedMount bool              `json:"sharedMount,omitempty"` // the mount namespace is another's: nothing is mounted
-	Root        Root              `json:"root"`
+	Joins       []Join
+	NewNet      bool
+	NewCgroup   bool
+	CgroupV2    bool
+	Hostname    string
+	Domainname  string
+	Sysctl      []Sysctl
+	SharedMount bool // the mount namespace is another's: nothing is mounted
+	Root        Root
 }
+
+// Sysctl is a kernel parameter.
+type Sysctl struct{ Name, Value string }
 
 // Join is a namespace to join by path.
 type Join struct {
-	Flag int    `json:"flag"`
-	Path string `json:"path"`
+	Flag int
+	Path string
 }
 
 // Root is what the init mounts.
 type Root struct {
-	Path        string              `json:"path,omitempty"` // absolute; unused with Rootfs
-	Rootfs      *oci.Rootfs         `json:"rootfs,omitempty"`
-	Readonly    bool                `json:"readonly,omitempty"`
-	Propagation string              `json:"propagation,omitempty"`
-	Mounts      []specs.Mount       `json:"mounts,omitempty"`
-	Devices     []specs.LinuxDevice `json:"devices,omitempty"`
-	Masked      []string            `json:"masked,omitempty"`
-	ReadOnly    []string            `json:"readOnlyPaths,omitempty"`
+	Path        string // absolute; unused with Rootfs
+	Rootfs      *oci.Rootfs
+	Readonly    bool
+	Propagation string
+	Mounts      []specs.Mount
+	Devices     []specs.LinuxDevice
+	Masked      []string
+	ReadOnly    []string
 }
 
 // Cause sorts failures.

@@ -1,0 +1,87 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"reflect"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/berth-containers/berth/internal/oci"
+	"github.com/berth-containers/berth/internal/sys/seccomp"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+func full() *Config {
+	return &Config{
+		Exec: true, ExecFlags: 7,
+		Process: &specs.Process{
+			Terminal: true, ConsoleSize: &specs.Box{Height: 1, Width: 2},
+			User: specs.User{UID: 3, GID: 4, Umask: ptr(uint32(0)), AdditionalGids: []uint32{5, 6}, Username: "web"},
+			Args: []string{"a", ""}, Env: []string{"X=ä\n"}, Cwd: "/",
+			Capabilities: &specs.LinuxCapabilities{Bounding: []string{"B"}, Effective: []string{"E"}, Inheritable: []string{"I"}, Permitted: []string{"P"}, Ambient: []string{"A"}},
+			Rlimits:      []specs.POSIXRlimit{{Type: "RLIMIT_CORE", Hard: ^uint64(0), Soft: 1}}, NoNewPrivileges: true, OOMScoreAdj: ptr(-500),
+		},
+		Seccomp: &seccomp.Filter{Prog: []byte{0, 1, 255}, Flags: 2}, Gate: true, NewNet: true, NewCgroup: true, CgroupV2: true, SharedMount: true,
+		Joins: []Join{{Flag: 1 << 30, Path: "/proc/1/ns/net"}}, Hostname: "h", Domainname: "d", Sysctl: []Sysctl{{"net.x", "1"}},
+		Root: Root{
+			Path: "/r", Rootfs: &oci.Rootfs{Lowers: []string{"l"}, Upper: "u", Work: "w", Host: true, Hidden: []string{"/etc/shadow"}},
+			Readonly: true, Propagation: "rslave", Mounts: []specs.Mount{{Destination: "/d", Type: "bind", Source: "/s", Options: []string{"ro"}}},
+			Devices: []specs.LinuxDevice{{Path: "/dev/x", Type: "c", Major: 1, Minor: 2, FileMode: ptr(os.FileMode(0o600)), UID: ptr(uint32(7)), GID: ptr(uint32(8))}},
+			Masked:  []string{"/m"}, ReadOnly: []string{"/o"},
+		},
+	}
+}
+
+func TestConfigRoundTrip(t *testing.T) {
+	for name, want := range map[string]*Config{"full": full(), "empty": {}} {
+		var got Config
+		if err := got.Unpack(want.Pack()); err != nil {
+			t.Fatal(name, err)
+		}
+		if !reflect.DeepEqual(&got, want) {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", name, got, want)
+		}
+	}
+}
+
+func FuzzUnpack(f *testing.F) {
+	f.Add(full().Pack())
+	f.Add((&Config{}).Pack())
+	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var c, again Config
+		if c.Unpack(b) != nil {
+			return
+		}
+		if err := again.Unpack(c.Pack()); err != nil || !reflect.DeepEqual(c, again) {
+			t.Fatalf("%v: %+v, %+v", err, c, again)
+		}
+	})
+}
+
+func TestFrames(t *testing.T) {
+	var b bytes.Buffer
+	failure := &Failure{Cause: NotFound, Message: "no"}
+	for _, payload := range [][]byte{nil, failure.Payload()} {
+		if err := Write(&b, Failed, payload); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if k, p, err := Read(&b); k != Failed || len(p) != 0 || err != nil {
+		t.Error(k, p, err)
+	}
+	if _, p, err := Read(&b); err != nil || *ParseFailure(p) != *failure {
+		t.Error(p, err)
+	}
+	if _, _, err := Read(&b); !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
+	if _, _, err := Read(bytes.NewReader([]byte{'C', 255, 255, 255, 255})); err == nil {
+		t.Error("a frame of 4 GiB was taken")
+	}
+}
