@@ -1,0 +1,259 @@
+package cgroup
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+)
+
+// hierarchy is one mounted tree of groups.
+type hierarchy struct {
+	root        string   // where it is mounted
+	controllers []string // of v1; "name=systemd" is one
+	unified     bool
+}
+
+// layout is what is mounted.
+type layout struct {
+	mode        Mode
+	hierarchies []hierarchy
+	err         error // why nothing is known
+}
+
+// current looks once: what is mounted does not change under an engine.
+var current = sync.OnceValue(func() *layout {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return &layout{err: err}
+	}
+	defer f.Close()
+	l, err := readMounts(f)
+	if err != nil {
+		return &layout{err: err}
+	}
+	return l
+})
+
+func (l *layout) missing() error {
+	if l.err != nil {
+		return fmt.Errorf("find cgroups: %w", l.err)
+	}
+	return errdefs.ErrFailedPrecondition.WithMessage("no cgroup hierarchy is mounted; mount one: mount -t cgroup2 none /sys/fs/cgroup")
+}
+
+// readMounts finds the hierarchies in a mountinfo. The first mount of each counts.
+func readMounts(r io.Reader) (*layout, error) {
+	l := &layout{mode: None}
+	var unified *hierarchy
+	s := bufio.NewScanner(r)
+	for s.Scan() {
+		before, after, ok := strings.Cut(s.Text(), " - ")
+		left, right := strings.Fields(before), strings.Fields(after)
+		if !ok || len(left) < 6 || len(right) < 3 {
+			continue
+		}
+		root := unescape(left[4])
+		switch right[0] {
+		case "cgroup2":
+			if unified == nil {
+				unified = &hierarchy{root: root, unified: true}
+			}
+		case "cgroup":
+			if c := controllers(right[2]); len(c) > 0 && !l.has(c[0]) {
+				l.hierarchies = append(l.hierarchies, hierarchy{root: root, controllers: c})
+			}
+		}
+	}
+	if err := s.Err(); err != nil {
+		return nil, fmt.Errorf("read mountinfo: %w", err)
+	}
+	switch {
+	case slices.ContainsFunc(l.hierarchies, func(h hierarchy) bool { return h.controllers[0] != "name=systemd" }):
+		l.mode = V1
+	case unified != nil:
+		l.mode, l.hierarchies = V2, nil
+	default:
+		l.hierarchies = nil
+	}
+	if unified != nil && l.mode != None {
+		l.hierarchies = append(l.hierarchies, *unified)
+	}
+	return l, nil
+}
+
+// controllers of a v1 hierarchy; a named one belongs to somebody else, but that
+// systemd's must show where a process is.
+func controllers(options string) []string {
+	var list []string
+	for o := range strings.SplitSeq(options, ",") {
+		switch o {
+		case "cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb",
+			"net_cls", "net_prio", "perf_event", "rdma", "misc", "name=systemd":
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
+var octal = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+func unescape(s string) string { return octal.Replace(s) }
+
+func (l *layout) has(controller string) bool {
+	return slices.ContainsFunc(l.hierarchies, func(h hierarchy) bool { return slices.Contains(h.controllers, controller) })
+}
+
+// find returns where a controller is; on v2, and for what v1 has no hierarchy
+// of, that is the unified one.
+func (l *layout) find(controller string) (hierarchy, bool) {
+	for _, h := range l.hierarchies {
+		if slices.Contains(h.controllers, controller) {
+			return h, true
+		}
+	}
+	return l.unified()
+}
+
+func (l *layout) unified() (hierarchy, bool) {
+	if n := len(l.hierarchies); n > 0 && l.hierarchies[n-1].unified {
+		return l.hierarchies[n-1], true
+	}
+	return hierarchy{}, false
+}
+
+// main is the hierarchy that tells which processes are in a group.
+func (l *layout) main() (hierarchy, bool) {
+	if len(l.hierarchies) == 0 {
+		return hierarchy{}, false
+	}
+	if h, ok := l.unified(); ok {
+		return h, true
+	}
+	if h, ok := l.find("pids"); ok {
+		return h, true
+	}
+	return l.hierarchies[0], true
+}
+
+func (h hierarchy) dir(path string) string { return filepath.Join(h.root, path) }
+
+// make makes the group and those above it.
+func (h hierarchy) make(path string) error {
+	dir := h.root
+	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	for i, part := range parts {
+		parent := dir
+		dir = filepath.Join(dir, part)
+		err := unix.Mkdir(dir, 0o755)
+		if errors.Is(err, unix.EEXIST) {
+			if i < len(parts)-1 {
+				continue
+			}
+			// Counters and limits of a former group must not show in this one.
+			if err := unix.Rmdir(dir); err != nil {
+				return errdefs.ErrConflict.WithMessage(fmt.Sprintf("cgroup %s exists and is in use: %v", dir, err))
+			}
+			err = unix.Mkdir(dir, 0o755)
+		}
+		if err != nil {
+			return &fs.PathError{Op: "make cgroup", Path: dir, Err: err}
+		}
+		if slices.Contains(h.controllers, "cpuset") {
+			if err := inherit(parent, dir); err != nil {
+				_ = unix.Rmdir(dir)
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// inherit copies what a cpuset of v1 starts without and cannot run without.
+func inherit(parent, dir string) error {
+	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+		data, err := os.ReadFile(filepath.Join(parent, file))
+		if err != nil {
+			return fmt.Errorf("read cpuset: %w", err)
+		}
+		if err := write(filepath.Join(dir, file), strings.TrimSpace(string(data))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handDown lets the groups above give the group its controllers: on v2 all that
+// a container may want, on a hybrid host only those with a limit.
+func (g *Group) handDown(list []setting) error {
+	h, ok := g.layout.unified()
+	if !ok {
+		return nil
+	}
+	var wanted []string
+	if g.layout.mode == V2 {
+		wanted = []string{"cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"}
+	} else {
+		for _, s := range list {
+			if !g.layout.has(s.controller) && !slices.Contains(wanted, s.controller) {
+				wanted = append(wanted, s.controller)
+			}
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	dir := h.root
+	for part := range strings.SplitSeq(strings.TrimPrefix(g.path, "/"), "/") {
+		if err := enable(dir, wanted); err != nil {
+			return err
+		}
+		dir = filepath.Join(dir, part)
+	}
+	return nil
+}
+
+// enable hands the wanted controllers that dir has down to its children.
+func enable(dir string, wanted []string) error {
+	have, err := words(filepath.Join(dir, "cgroup.controllers"))
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(dir, "cgroup.subtree_control")
+	given, err := words(file)
+	if err != nil {
+		return err
+	}
+	var missing []string
+	for _, c := range wanted {
+		if slices.Contains(have, c) && !slices.Contains(given, c) {
+			missing = append(missing, "+"+c)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	err = write(file, strings.Join(missing, " "))
+	if errors.Is(err, unix.EBUSY) {
+		return errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf(
+			"cgroup %s holds processes, so that no group below it can have limits; choose another cgroup parent", dir))
+	}
+	return err
+}
+
+func words(file string) ([]string, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read cgroup: %w", err)
+	}
+	return strings.Fields(string(data)), nil
+}
