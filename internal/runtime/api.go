@@ -28,6 +28,8 @@ type CreateOptions struct {
 	// Gate, if set, is a listening unix socket: the init then waits for
 	// StartThrough with the socket's path, from any process, in place of Start.
 	Gate *os.File
+	// HoldMounts asks for Container.Mounts.
+	HoldMounts bool
 }
 
 // Container is a created container: its init has set everything up and waits
@@ -37,6 +39,10 @@ type Container struct {
 	Pid     int
 	Pidfd   *os.File
 	Console *os.File // pty master; nil without a terminal
+	// Mounts keeps the container's mount namespace. Taking it down is most of
+	// what an exit costs: a caller that closes it after the exit was told moves
+	// that out of the way. Nil without HoldMounts.
+	Mounts *os.File
 	// CgroupPath is Spec.Linux.CgroupsPath as used, relative to each
 	// hierarchy's root; empty if the container has no cgroup of its own.
 	CgroupPath string

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
@@ -68,6 +69,11 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, er
 	}
 	if err != nil {
 		return nil, err
+	}
+	if o.HoldMounts {
+		if c.Mounts, err = os.Open(fmt.Sprintf("/proc/%d/ns/mnt", ch.pid)); err != nil {
+			return nil, fmt.Errorf("hold the container's mounts: %w", err)
+		}
 	}
 	c.Pid, c.Pidfd, c.Console = ch.pid, ch.pidfd, ch.console
 	c.Warnings = append(c.Warnings, ch.warnings...)

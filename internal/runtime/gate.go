@@ -37,6 +37,9 @@ func (c *Container) Start() error {
 
 // Abort takes a container that was created and not started away again.
 func (c *Container) Abort() error {
+	if c.Mounts != nil {
+		c.Mounts.Close()
+	}
 	return errors.Join(c.gate.child.kill(context.Background()), c.gate.runtime.RemoveCgroup(c.CgroupPath))
 }
 

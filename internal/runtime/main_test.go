@@ -17,6 +17,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/oci"
 	"github.com/berth-containers/berth/internal/runtime"
+	"github.com/berth-containers/berth/internal/sys/cgroup"
 )
 
 var (
@@ -38,7 +39,12 @@ func testMain(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "prepare:", err)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if err := cgroup.Open(fmt.Sprintf("/berth-test-%d", os.Getpid())).Remove(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "remove the tests' cgroup:", err)
+		code = max(code, 1)
+	}
+	return code
 }
 
 func prepare() error {
@@ -186,6 +192,11 @@ func (o *output) String() string {
 	o.w.Close()
 	<-o.done
 	return o.b.String()
+}
+
+// cgroupPath is a cgroup of t's own.
+func cgroupPath(t testing.TB) string {
+	return fmt.Sprintf("/berth-test-%d/%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-"))
 }
 
 // run runs a container to its end.
