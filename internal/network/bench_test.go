@@ -3,6 +3,7 @@ package network
 import (
 	"net/netip"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/berth-containers/berth/internal/container"
@@ -39,7 +40,7 @@ func benchmarkTake(b *testing.B, ports []container.Port) {
 	}
 	for b.Loop() {
 		b.StopTimer()
-		for pool.Ready() == 0 { // the producer is at it
+		for pool.Ready() < poolSize { // the producer is at it
 			runtime.Gosched()
 		}
 		b.StartTimer()
@@ -84,5 +85,32 @@ func BenchmarkMapping(b *testing.B) {
 		if err := n.table.Remove(m); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkBurst takes 100 sandboxes at once, 8 of them made ahead.
+func BenchmarkBurst(b *testing.B) {
+	n := open(b, testConfig(b))
+	for b.Loop() {
+		var done sync.WaitGroup
+		taken := make([]*Sandbox, 100)
+		for i := range taken {
+			done.Go(func() {
+				s, err := n.Take(b.Context(), Request{ContainerID: "bench"})
+				if err != nil {
+					b.Error(err)
+				}
+				taken[i] = s
+			})
+		}
+		done.Wait()
+		b.StopTimer()
+		for _, s := range taken {
+			s.Close()
+			if err := n.Release(b.Context(), s.Endpoint); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.StartTimer()
 	}
 }

@@ -32,7 +32,7 @@ func TestTwoEngines(t *testing.T) {
 	if !errdefs.IsAlreadyExists(err) || !strings.Contains(err.Error(), "in use by ") {
 		t.Errorf("the port of the other engine: %v", err)
 	}
-	b.ns.Close()
+	b.leave()
 	shut(t, two)
 	if sees, err := (box{t: t}).ask("tcp", netip.MustParseAddr("127.0.0.1"), 8080); err != nil {
 		t.Errorf("after the other engine closed: %q, %v", sees, err)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -147,6 +148,15 @@ type box struct {
 	ns *os.File
 	ip netip.Addr
 	ep container.Endpoint
+
+	held *[]io.Closer // what keeps the namespace
+}
+
+// leave lets the namespace go.
+func (b box) leave() {
+	for _, c := range *b.held {
+		c.Close()
+	}
 }
 
 func take(t testing.TB, n *Network, r Request) box {
@@ -165,8 +175,9 @@ func take(t testing.TB, n *Network, r Request) box {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { ns.Close() })
-	return box{t: t, ns: ns, ip: s.Endpoint.IP.Addr(), ep: s.Endpoint}
+	b := box{t: t, ns: ns, ip: s.Endpoint.IP.Addr(), ep: s.Endpoint, held: &[]io.Closer{ns}}
+	t.Cleanup(b.leave)
+	return b
 }
 
 var (
@@ -239,6 +250,9 @@ func (b box) serve(port uint16) {
 		p, err := net.ListenPacket("udp4", addr)
 		if err != nil {
 			return err
+		}
+		if b.held != nil {
+			*b.held = append(*b.held, l, p)
 		}
 		b.t.Cleanup(func() { l.Close(); p.Close() })
 		go echoTCP(l)

@@ -35,6 +35,7 @@ type Network struct {
 	maker *sandbox.Maker
 	table *publish.Table
 	ports *publish.Ports
+	flows *publish.Flows
 	sweep *sweeper
 
 	mu     sync.Mutex
@@ -81,7 +82,7 @@ func (n *Network) open(c Config) error {
 	}
 	prefix := "ve" + c.Instance
 	n.maker = &sandbox.Maker{Host: n.host, Bridge: index, Gateway: n.gateway, Prefix: prefix, Addresses: n.addrs}
-	n.sweep = newSweeper(n.log)
+	n.sweep, n.flows = newSweeper(n.log), publish.NewFlows(n.log)
 	return nil
 }
 
@@ -122,11 +123,19 @@ func (n *Network) openAddresses(c Config) error {
 // ensureTable leaves a table alone that a crashed engine left: its published
 // ports work, and Restore writes it anew as a whole.
 func (n *Network) ensureTable() error {
+	foreign, err := n.table.Foreign()
+	if err != nil {
+		return err
+	}
+	if len(foreign) > 0 {
+		n.log.Warn("another firewall drops forwarded traffic: let it accept what comes from and goes to the bridge",
+			"bridge", n.bridge, "chains", foreign)
+	}
 	there, err := n.table.Exists()
 	if err != nil || there {
 		return err
 	}
-	return n.table.Set(nil)
+	return n.table.Set(n.desired)
 }
 
 // Gateway is the bridge's address and the subnet's length.
@@ -155,6 +164,7 @@ func (n *Network) disconnect() error {
 	n.ports.Close()
 	if n.sweep != nil {
 		n.sweep.close()
+		n.flows.Close()
 	}
 	if n.table != nil {
 		errs = append(errs, n.table.Close())

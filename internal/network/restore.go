@@ -29,7 +29,7 @@ func (n *Network) Restore(ctx context.Context, endpoints []container.Endpoint) e
 		keep[ep.HostLink] = true
 		n.adopt(ep)
 	}
-	if err := n.table.Set(n.desired()); err != nil {
+	if err := n.table.Set(n.desired); err != nil {
 		return err
 	}
 	n.mu.Lock()

@@ -1,11 +1,14 @@
 package network
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,7 +71,7 @@ func TestRestoreAfterCrash(t *testing.T) {
 	n := begin(t, c)
 	gateway := n.Gateway()
 	web := take(t, n, Request{Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}})
-	defer web.ns.Close()
+	defer web.leave()
 	gone := take(t, n, Request{Ports: []container.Port{{HostPort: 8081, ContainerPort: 80}}})
 	web.serve(80)
 	crash(n)
@@ -117,7 +120,7 @@ func TestRestoreMakesGood(t *testing.T) {
 	c := testConfig(t)
 	n := begin(t, c)
 	web := take(t, n, Request{Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}})
-	defer web.ns.Close()
+	defer web.leave()
 	web.serve(80)
 	crash(n)
 	if err := bridge.Remove(n.bridge); err != nil {
@@ -138,7 +141,7 @@ func TestCloseKeepsTheLiving(t *testing.T) {
 	c := testConfig(t)
 	n := begin(t, c)
 	web := take(t, n, Request{Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}})
-	defer web.ns.Close()
+	defer web.leave()
 	web.serve(80)
 	if err := n.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -165,7 +168,7 @@ func TestNothingIsLeft(t *testing.T) {
 			if err := n.Release(t.Context(), b.ep); err != nil {
 				t.Error(err)
 			}
-			b.ns.Close()
+			b.leave()
 		}
 		if err := n.Close(context.Background()); err != nil {
 			t.Fatal(err)
@@ -203,4 +206,60 @@ func TestHeldLinkIsSwept(t *testing.T) {
 	}
 	n.sweep.after(index, 0) // not wait for the grace
 	awaitLink(t, b.ep.HostLink)
+}
+
+// "nft flush ruleset" takes our table away too; the next change brings it back.
+func TestFlushedTableComesBack(t *testing.T) {
+	n := open(t, testConfig(t))
+	web := take(t, n, Request{Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}})
+	web.serve(80)
+	flush := func() {
+		nft := &nftables.Conn{}
+		nft.FlushRuleset()
+		if err := nft.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flush()
+	other := take(t, n, Request{Ports: []container.Port{{HostPort: 8081, ContainerPort: 80}}})
+	other.serve(80)
+	loop := netip.MustParseAddr("127.0.0.1")
+	for _, port := range []uint16{8080, 8081} {
+		if _, err := (box{t: t}).ask("tcp", loop, port); err != nil {
+			t.Errorf("port %d: %v", port, err)
+		}
+	}
+	flush()
+	if err := n.Release(t.Context(), other.ep); err != nil {
+		t.Error(err)
+	}
+	if _, err := (box{t: t}).ask("tcp", loop, 8080); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestForeignFirewallIsNamed(t *testing.T) {
+	nft := &nftables.Conn{}
+	drop := nftables.ChainPolicyDrop
+	table := nft.AddTable(&nftables.Table{Name: "fortress", Family: nftables.TableFamilyIPv4})
+	nft.AddChain(&nftables.Chain{Table: table, Name: "wall", Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &drop})
+	if err := nft.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		nft.DelTable(table)
+		if err := nft.Flush(); err != nil { // it is still there
+			t.Error(err)
+		}
+	}()
+	var said bytes.Buffer
+	n, err := Open(testConfig(t), slog.New(slog.NewTextHandler(&said, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shut(t, n)
+	if !strings.Contains(said.String(), "fortress wall") {
+		t.Errorf("log: %s", said.String())
+	}
 }

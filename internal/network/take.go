@@ -99,16 +99,17 @@ func (n *Network) makeAt(a netip.Addr) (sandbox.Sandbox, bool) {
 }
 
 func (n *Network) publish(ep container.Endpoint) error {
-	m := mappings(ep)
-	if err := n.table.Add(m); err != nil {
-		return err
-	}
-	if err := publish.ForgetUntranslated(m); err != nil {
-		n.log.Warn("old UDP flows stay", "container", ep.ContainerID, "error", err)
-	}
 	n.mu.Lock()
 	n.live[ep.ID] = ep
 	n.mu.Unlock()
+	m := mappings(ep)
+	if err := n.change(n.table.Add, m); err != nil {
+		n.mu.Lock()
+		delete(n.live, ep.ID)
+		n.mu.Unlock()
+		return err
+	}
+	n.flows.Published(m)
 	return nil
 }
 
@@ -123,10 +124,8 @@ func (n *Network) Release(_ context.Context, ep container.Endpoint) error {
 		return nil
 	}
 	m := mappings(ep)
-	err := n.unpublish(m)
-	if flows := publish.ForgetTranslated(m); flows != nil {
-		n.log.Warn("old flows stay", "container", ep.ContainerID, "error", flows)
-	}
+	err := n.change(n.table.Remove, m)
+	n.flows.Removed(m)
 	n.ports.Release(ep.ID)
 	if link, err := n.host.Index(ep.HostLink); err == nil {
 		n.sweep.after(link, grace)
@@ -135,13 +134,14 @@ func (n *Network) Release(_ context.Context, ep container.Endpoint) error {
 	return err
 }
 
-func (n *Network) unpublish(m []publish.Mapping) error {
-	err := n.table.Remove(m)
-	if !errors.Is(err, syscall.ENOENT) {
-		return err
+// change changes the table. If somebody else did before, for example a firewall
+// that was loaded anew, what ought to be there is written as a whole.
+func (n *Network) change(do func([]publish.Mapping) error, m []publish.Mapping) error {
+	err := do(m)
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EEXIST) {
+		return n.table.Set(n.desired)
 	}
-	// Somebody changed the table: what ought to be there is written anew.
-	return n.table.Set(n.desired())
+	return err
 }
 
 // desired are the mappings of all that live.

@@ -1,19 +1,43 @@
 package publish
 
 import (
-	"fmt"
+	"log/slog"
 	"net/netip"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 )
 
-// A flow keeps the translation, or the lack of one, that its first packet met,
-// and a UDP flow lives as long as somebody sends.
+// together is how long flows to forget are collected: looking through all that
+// the kernel knows costs it 10 ms, however many are looked for.
+const together = 20 * time.Millisecond
 
-// ForgetUntranslated drops the UDP flows to ports that are published now and
-// were not when they began.
-func ForgetUntranslated(mappings []Mapping) error {
+// Flows forgets flows in the background. A flow keeps the translation, or the
+// lack of one, that its first packet met, and a UDP flow lives as long as
+// somebody sends.
+type Flows struct {
+	log *slog.Logger
+
+	mu    sync.Mutex
+	stale flows
+
+	wake chan struct{}
+	stop chan struct{}
+	done sync.WaitGroup
+}
+
+// NewFlows starts to wait for flows to forget.
+func NewFlows(log *slog.Logger) *Flows {
+	f := &Flows{log: log, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	f.done.Go(f.run)
+	return f
+}
+
+// Published drops the UDP flows to ports that are published now and were not
+// when they began.
+func (f *Flows) Published(mappings []Mapping) {
 	var stale flows
 	for _, m := range mappings {
 		if m.Proto == "udp" {
@@ -23,11 +47,11 @@ func ForgetUntranslated(mappings []Mapping) error {
 			})
 		}
 	}
-	return stale.forget()
+	f.forget(stale)
 }
 
-// ForgetTranslated drops the flows of mappings that have been removed.
-func ForgetTranslated(mappings []Mapping) error {
+// Removed drops the flows of mappings that have been removed.
+func (f *Flows) Removed(mappings []Mapping) {
 	var stale flows
 	for _, m := range mappings {
 		stale = append(stale, func(f *netlink.ConntrackFlow) bool {
@@ -35,7 +59,56 @@ func ForgetTranslated(mappings []Mapping) error {
 			return from.Unmap() == m.To.Addr() && f.Reverse.SrcPort == m.To.Port()
 		})
 	}
-	return stale.forget()
+	f.forget(stale)
+}
+
+// Close forgets what is still to be forgotten and ends.
+func (f *Flows) Close() {
+	close(f.stop)
+	f.done.Wait()
+	f.flush()
+}
+
+func (f *Flows) forget(stale flows) {
+	if len(stale) == 0 {
+		return
+	}
+	f.mu.Lock()
+	f.stale = append(f.stale, stale...)
+	f.mu.Unlock()
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (f *Flows) run() {
+	for {
+		select {
+		case <-f.stop:
+			return
+		case <-f.wake:
+		}
+		select {
+		case <-f.stop:
+			return
+		case <-time.After(together):
+			f.flush()
+		}
+	}
+}
+
+func (f *Flows) flush() {
+	f.mu.Lock()
+	stale := f.stale
+	f.stale = nil
+	f.mu.Unlock()
+	if len(stale) == 0 {
+		return
+	}
+	if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.FAMILY_V4, stale); err != nil {
+		f.log.Warn("old flows to published ports stay", "error", err)
+	}
 }
 
 // flows are the conditions any of which a flow must meet.
@@ -49,14 +122,4 @@ func (fs flows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 		}
 	}
 	return false
-}
-
-func (fs flows) forget() error {
-	if len(fs) == 0 {
-		return nil
-	}
-	if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.FAMILY_V4, fs); err != nil {
-		return fmt.Errorf("forget flows to published ports: %w", err)
-	}
-	return nil
 }

@@ -61,21 +61,43 @@ func (t *Table) Exists() (bool, error) {
 	return false, nil
 }
 
-// Set writes the whole table anew, with exactly these mappings.
-func (t *Table) Set(mappings []Mapping) error {
+// Set writes the whole table anew, with exactly the desired mappings. It asks
+// for them when no other change can come between, so desired must not wait.
+func (t *Table) Set(desired func() []Mapping) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	// Adding comes first because deleting what is not there is an error.
 	t.conn.AddTable(t.table())
 	t.conn.DelTable(t.table())
 	t.conn.AddTable(t.table())
-	if err := t.addRules(mappings); err != nil {
+	if err := t.addRules(desired()); err != nil {
 		return fmt.Errorf("write nftables table %s: %w", t.name, err)
 	}
 	return t.flush("write nftables table " + t.name)
 }
 
-// Add adds mappings, all or none.
+// Foreign is the names of the chains of others that drop what they don't know
+// of the traffic passing through the host: accepting it here does not help then.
+func (t *Table) Foreign() ([]string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	chains, err := t.conn.ListChains()
+	if err != nil {
+		return nil, fmt.Errorf("list nftables chains: %w", err)
+	}
+	var names []string
+	for _, c := range chains {
+		forward := c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward && c.Type == nftables.ChainTypeFilter
+		ip := c.Table.Family == nftables.TableFamilyIPv4 || c.Table.Family == nftables.TableFamilyINet
+		if forward && ip && c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop {
+			names = append(names, c.Table.Name+" "+c.Name)
+		}
+	}
+	return names, nil
+}
+
+// Add adds mappings, all or none. syscall.ENOENT or EEXIST means that the table
+// is not as it was set.
 func (t *Table) Add(mappings []Mapping) error {
 	return t.change(mappings, t.conn.SetAddElements, "add published ports to")
 }
