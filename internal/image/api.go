@@ -40,7 +40,10 @@ type Image struct {
 	// ID is the digest of the image's configuration, as Docker shows it.
 	ID digest.Digest
 	// Target is the manifest or index that the names point to.
-	Target   ocispec.Descriptor
+	Target ocispec.Descriptor
+	// Manifest is the one manifest of Target that the image was made of: that
+	// of the platform that was pulled last.
+	Manifest ocispec.Descriptor
 	Tags     []string // familiar: busybox:latest
 	Digests  []string // familiar: busybox@sha256:…
 	Created  time.Time

@@ -159,12 +159,12 @@ func (s *Store) writeImage(ctx context.Context, c *config, layers []ocispec.Desc
 
 // publish makes complete images visible under their names.
 func (s *Store) publish(ctx context.Context, named map[string]*parsed) error {
-	targets := map[string]ocispec.Descriptor{}
+	targets := map[string]reading{}
 	for name, p := range named {
 		if err := s.adopt(ctx, p.desc, p); err != nil {
 			return err
 		}
-		targets[name] = p.desc
+		targets[name] = reading{target: p.desc}
 	}
 	return s.setNames(ctx, targets)
 }

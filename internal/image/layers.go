@@ -331,7 +331,7 @@ func (s *Store) commit(ctx context.Context, p *parsed, chains []string, layers [
 
 // unpackAgain unpacks an image whose layers are not, or no longer, unpacked.
 func (s *Store) unpackAgain(ctx context.Context, img Image) (done func(error), err error) {
-	p, err := s.parse(ctx, img.Target, anyPlatform())
+	p, err := s.parse(ctx, reading{img.Target, img.Manifest.Digest})
 	if err != nil {
 		return nil, err
 	}

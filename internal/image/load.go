@@ -49,7 +49,7 @@ func (s *Store) load(ctx context.Context, r io.Reader, tell *teller) ([]string, 
 	if err := s.readJSON(ctx, desc, maxManifestBytes, &index); err != nil {
 		return nil, loadError(err)
 	}
-	targets := map[string]ocispec.Descriptor{}
+	targets := map[string]reading{}
 	var names []string
 	for _, d := range index.Manifests {
 		if isAttestation(&d) || !images.IsManifestType(d.MediaType) && !images.IsIndexType(d.MediaType) {
@@ -59,7 +59,7 @@ func (s *Store) load(ctx context.Context, r io.Reader, tell *teller) ([]string, 
 		if err != nil {
 			return nil, loadError(err)
 		}
-		targets[record] = d
+		targets[record] = reading{target: d}
 		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -72,7 +72,7 @@ func (s *Store) load(ctx context.Context, r io.Reader, tell *teller) ([]string, 
 
 // loadOne checks and unpacks an image whose blobs were stored.
 func (s *Store) loadOne(ctx context.Context, d ocispec.Descriptor, tell *teller) (record, name string, err error) {
-	p, err := s.parse(ctx, d, anyPlatform())
+	p, err := s.parse(ctx, reading{target: d})
 	if err != nil {
 		return "", "", err
 	}

@@ -32,6 +32,15 @@ type parsed struct {
 	config   config
 }
 
+// reading is what a name points to, and the manifest in it that was chosen.
+type reading struct {
+	target   ocispec.Descriptor
+	manifest digest.Digest // "" if nothing was chosen
+}
+
+// key tells readings apart.
+func (r reading) key() string { return r.target.Digest.String() + " " + r.manifest.String() }
+
 // config is the configuration blob with Docker's additions.
 type config struct {
 	Created      *time.Time        `json:"created,omitempty"`
@@ -119,8 +128,10 @@ func (s *Store) readJSON(ctx context.Context, desc ocispec.Descriptor, limit int
 	return nil
 }
 
-// parse reads the image that target is, or has for want.
-func (s *Store) parse(ctx context.Context, target ocispec.Descriptor, want platforms.MatchComparer) (*parsed, error) {
+// parse reads the image that a record names: of an index the manifest that
+// was chosen for it, or else the best of those that are here.
+func (s *Store) parse(ctx context.Context, r reading) (*parsed, error) {
+	target, want := r.target, anyPlatform()
 	desc := target
 	for depth := 0; images.IsIndexType(desc.MediaType); depth++ {
 		var index ocispec.Index
@@ -128,6 +139,9 @@ func (s *Store) parse(ctx context.Context, target ocispec.Descriptor, want platf
 			return nil, err
 		}
 		child, err := choose(index, want, func(d ocispec.Descriptor) bool {
+			if r.manifest != "" && !images.IsIndexType(d.MediaType) {
+				return d.Digest == r.manifest
+			}
 			_, err := s.blobs.Info(ctx, d.Digest)
 			return err == nil
 		})

@@ -12,16 +12,20 @@ import (
 	"go.etcd.io/bbolt"
 )
 
+// manifestLabel is the label of a record that says which manifest of an index
+// was pulled for it.
+const manifestLabel = "berth.manifest"
+
 // setNames makes records point to targets, in one transaction, and brings the
 // view and index.json in line. An image that loses its last name by it stays
 // as a dangling one.
-func (s *Store) setNames(ctx context.Context, set map[string]ocispec.Descriptor) error {
+func (s *Store) setNames(ctx context.Context, set map[string]reading) error {
 	s.change.Lock()
 	defer s.change.Unlock()
 	err := s.db.Update(func(tx *bbolt.Tx) error {
 		ctx := boltutil.WithTransaction(ctx, tx)
-		for name, target := range set {
-			if err := s.setName(ctx, name, bare(target)); err != nil {
+		for name, r := range set {
+			if err := s.setName(ctx, name, r); err != nil {
 				return err
 			}
 		}
@@ -33,19 +37,26 @@ func (s *Store) setNames(ctx context.Context, set map[string]ocispec.Descriptor)
 	return s.refresh(ctx)
 }
 
-func (s *Store) setName(ctx context.Context, name string, target ocispec.Descriptor) error {
+func (s *Store) setName(ctx context.Context, name string, r reading) error {
+	record := images.Image{Name: name, Target: bare(r.target)}
+	if r.manifest != "" && r.manifest != r.target.Digest {
+		record.Labels = map[string]string{manifestLabel: r.manifest.String()}
+	}
 	old, err := s.names.Get(ctx, name)
 	if errdefs.IsNotFound(err) {
-		_, err = s.names.Create(ctx, images.Image{Name: name, Target: target})
+		_, err = s.names.Create(ctx, record)
 		return err
 	}
-	if err != nil || old.Target.Digest == target.Digest {
+	if err != nil {
 		return err
 	}
-	if _, err := s.names.Update(ctx, images.Image{Name: name, Target: target}, "target"); err != nil {
+	if _, err := s.names.Update(ctx, record, "target", "labels"); err != nil {
 		return err
 	}
-	_, err = s.names.Create(ctx, images.Image{Name: danglingPrefix + old.Target.Digest.String(), Target: old.Target})
+	if old.Target.Digest == r.target.Digest {
+		return nil
+	}
+	_, err = s.names.Create(ctx, images.Image{Name: danglingPrefix + old.Target.Digest.String(), Target: old.Target, Labels: old.Labels})
 	if errdefs.IsAlreadyExists(err) {
 		return nil
 	}
@@ -98,19 +109,19 @@ func (s *Store) Tag(ctx context.Context, source, target string) error {
 	if err != nil {
 		return err
 	}
-	err = s.tag(ctx, named.String(), v.target(img, record), source)
+	err = s.tag(ctx, named.String(), v.reading(img, record), source)
 	done(err)
 	return err
 }
 
-func (s *Store) tag(ctx context.Context, name string, target ocispec.Descriptor, source string) error {
+func (s *Store) tag(ctx context.Context, name string, r reading, source string) error {
 	// The lease makes a removal of the source at this moment harmless.
-	here, err := s.holdBlob(ctx, target.Digest)
+	here, err := s.holdBlob(ctx, r.target.Digest)
 	if err != nil {
 		return err
 	}
 	if !here {
 		return noSuchImage(source)
 	}
-	return s.setNames(ctx, map[string]ocispec.Descriptor{name: target})
+	return s.setNames(ctx, map[string]reading{name: r})
 }

@@ -51,14 +51,14 @@ func (s *Store) pull(ctx context.Context, named reference.Named, want platforms.
 	if err != nil {
 		return Image{}, fmt.Errorf("pull %s: %w", reference.FamiliarString(named), err)
 	}
-	fresh := s.isNew(named, target)
+	fresh := s.isNew(named, reading{target, p.desc.Digest})
 	if err := s.install(ctx, p, openBlob(repo), tell); err != nil {
 		return Image{}, fmt.Errorf("pull %s: %w", reference.FamiliarString(named), err)
 	}
 	if err := s.adopt(ctx, target, p); err != nil {
 		return Image{}, err
 	}
-	if err := s.setNames(ctx, map[string]ocispec.Descriptor{named.String(): target}); err != nil {
+	if err := s.setNames(ctx, map[string]reading{named.String(): {target, p.desc.Digest}}); err != nil {
 		return Image{}, err
 	}
 	tell.event(Event{Status: "Digest: " + target.Digest.String()})
@@ -81,10 +81,11 @@ func tagOf(named reference.Named) string {
 }
 
 // isNew says if a pull will change what named points to.
-func (s *Store) isNew(named reference.Named, target ocispec.Descriptor) bool {
+func (s *Store) isNew(named reference.Named, want reading) bool {
 	for _, r := range s.view.Load().records {
 		if r.Name == named.String() {
-			return r.Target.Digest != target.Digest
+			have := readingOf(r)
+			return have.target.Digest != want.target.Digest || have.manifest != "" && have.manifest != want.manifest
 		}
 	}
 	return true

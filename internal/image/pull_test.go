@@ -123,7 +123,13 @@ func TestPullIndex(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = file
+		fs, err := s.PrepareRootfs(ctx, img, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := tree(t, fs.Lowers[0]); !strings.Contains(got, file) {
+			t.Errorf("%s: got %s", platform, got)
+		}
 		if img.Target.Digest != top {
 			t.Errorf("%s: target %s", platform, img.Target.Digest)
 		}

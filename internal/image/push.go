@@ -34,11 +34,11 @@ func (s *Store) Push(ctx context.Context, ref string, creds Credentials, progres
 	if !ok {
 		return "", 0, noTag(named)
 	}
-	target := v.target(img, named.String())
-	if here, err := s.holdBlob(ctx, target.Digest); err != nil || !here {
+	r := v.reading(img, named.String())
+	if here, err := s.holdBlob(ctx, r.target.Digest); err != nil || !here {
 		return "", 0, noTag(named)
 	}
-	root, blobs, manifests, err := s.pushList(ctx, target)
+	root, blobs, manifests, err := s.pushList(ctx, r)
 	if err != nil {
 		return "", 0, fmt.Errorf("push %s: %w", ref, err)
 	}
@@ -59,19 +59,19 @@ func noTag(named reference.Named) error {
 	return errdefs.ErrNotFound.WithMessage("An image does not exist locally with the tag: " + reference.FamiliarString(named))
 }
 
-// pushList lists what makes up target: blobs, then manifests from the leaves to
+// pushList lists what makes up an image: blobs, then manifests from the leaves to
 // the root.
-func (s *Store) pushList(ctx context.Context, target ocispec.Descriptor) (root ocispec.Descriptor, blobs, manifests []ocispec.Descriptor, err error) {
-	if images.IsIndexType(target.MediaType) {
-		blobs, manifests, err = s.pushIndex(ctx, target)
+func (s *Store) pushList(ctx context.Context, r reading) (root ocispec.Descriptor, blobs, manifests []ocispec.Descriptor, err error) {
+	if images.IsIndexType(r.target.MediaType) {
+		blobs, manifests, err = s.pushIndex(ctx, r.target)
 		if err == nil && manifests != nil {
-			return target, blobs, manifests, nil
+			return r.target, blobs, manifests, nil
 		}
 		if err != nil {
 			return root, nil, nil, err
 		}
 	}
-	p, err := s.parse(ctx, target, anyPlatform())
+	p, err := s.parse(ctx, r)
 	if err != nil {
 		return root, nil, nil, err
 	}
@@ -118,6 +118,10 @@ func (s *Store) pushAll(ctx context.Context, repo *distribution.Repository, root
 	for _, b := range blobs {
 		if _, again := seen.LoadOrStore(b.Digest, true); again {
 			continue
+		}
+		tell := tell
+		if images.IsConfigType(b.MediaType) {
+			tell = nil // it is no layer
 		}
 		tell.say(b.Digest, "Preparing")
 		group.Go(func() error { return s.pushBlob(groupCtx, repo, bare(b), root.Digest, tell) })

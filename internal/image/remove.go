@@ -85,7 +85,7 @@ func (s *Store) planRemoval(ref string, force bool, inUse func(digest.Digest) st
 	}
 	r := v.dropNames(img, names(records)...)
 	if user != "" {
-		r.keep = &images.Image{Name: danglingPrefix + img.Target.Digest.String(), Target: img.Target}
+		r.keep = &images.Image{Name: danglingPrefix + img.Target.Digest.String(), Target: img.Target, Labels: map[string]string{manifestLabel: img.Manifest.Digest.String()}}
 		return r, nil
 	}
 	r.said = append(r.said, Removed{Deleted: img.ID.String()})

@@ -43,11 +43,11 @@ func (s *Store) exported(ctx context.Context, ref string) (archive.ExportOpt, er
 	if err != nil {
 		return nil, err
 	}
-	target := v.target(img, record)
-	if err := s.hold(ctx, leases.Resource{ID: target.Digest.String(), Type: "content"}); err != nil {
+	r := v.reading(img, record)
+	if err := s.hold(ctx, leases.Resource{ID: r.target.Digest.String(), Type: "content"}); err != nil {
 		return nil, err
 	}
-	p, err := s.parse(ctx, target, anyPlatform())
+	p, err := s.parse(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("save %s: %w", ref, err)
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/container"
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // view is what the store holds, as of one moment; it never changes.
@@ -21,6 +20,7 @@ type view struct {
 	byName  map[string]*Image // record → image
 	byID    map[digest.Digest]*Image
 	targets map[digest.Digest]*Image // manifest or index → image
+	known   map[string]Image         // what was read, without names
 	images  []*Image                 // newest first
 	broken  map[string]error         // records whose blobs cannot be read
 }
@@ -35,7 +35,7 @@ func (s *Store) refresh(ctx context.Context) error {
 	slices.SortFunc(records, func(a, b images.Image) int { return cmp.Compare(a.Name, b.Name) })
 	v := &view{
 		records: records, byName: map[string]*Image{}, byID: map[digest.Digest]*Image{},
-		targets: map[digest.Digest]*Image{}, broken: map[string]error{},
+		targets: map[digest.Digest]*Image{}, known: map[string]Image{}, broken: map[string]error{},
 	}
 	old := s.view.Load()
 	for _, r := range records {
@@ -45,6 +45,7 @@ func (s *Store) refresh(ctx context.Context) error {
 			v.broken[r.Name] = err
 			continue
 		}
+		v.known[readingOf(r).key()] = img
 		v.add(r, img)
 	}
 	for _, img := range v.byID {
@@ -63,18 +64,16 @@ func (s *Store) refresh(ctx context.Context) error {
 // describe returns the image of a record without its names.
 func (s *Store) describe(ctx context.Context, r images.Image, old *view) (Image, error) {
 	if old != nil {
-		if img, ok := old.targets[r.Target.Digest]; ok {
-			known := *img
-			known.Target, known.Tags, known.Digests = r.Target, nil, nil
-			return known, nil
+		if img, ok := old.known[readingOf(r).key()]; ok {
+			return img, nil
 		}
 	}
-	p, err := s.parse(ctx, r.Target, anyPlatform())
+	p, err := s.parse(ctx, readingOf(r))
 	if err != nil {
 		return Image{}, err
 	}
 	img := Image{
-		ID: p.manifest.Config.Digest, Target: r.Target, Author: p.config.Author,
+		ID: p.manifest.Config.Digest, Target: r.Target, Manifest: bare(p.desc), Author: p.config.Author,
 		Platform: p.config.platform(), Config: p.config.Config,
 		Layers: p.config.RootFS.DiffIDs, History: p.config.History,
 	}
@@ -238,12 +237,16 @@ func (s *Store) List(context.Context) ([]Image, error) {
 	return append(list, hostImage()), nil
 }
 
-// target is the descriptor that a reference pushes or tags.
-func (v *view) target(img *Image, record string) ocispec.Descriptor {
+// reading is what a reference pushes, saves or tags.
+func (v *view) reading(img *Image, record string) reading {
 	for _, r := range v.records {
 		if r.Name == record {
-			return r.Target
+			return readingOf(r)
 		}
 	}
-	return img.Target
+	return reading{img.Target, img.Manifest.Digest}
+}
+
+func readingOf(r images.Image) reading {
+	return reading{bare(r.Target), digest.Digest(r.Labels[manifestLabel])}
 }
