@@ -1,0 +1,90 @@
+package image
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/berth-containers/berth/internal/distribution/registrytest"
+)
+
+const crashRoot, crashRef = "BERTH_TEST_CRASH_ROOT", "BERTH_TEST_CRASH_REF"
+
+// TestCrashChild is the process that TestCrash kills.
+func TestCrashChild(t *testing.T) {
+	root := os.Getenv(crashRoot)
+	if root == "" {
+		t.Skip("only as TestCrash's child")
+	}
+	s := openStore(t, root)
+	_, err := s.Pull(context.Background(), os.Getenv(crashRef), "linux/amd64", Credentials{}, nil)
+	t.Log(err)
+}
+
+// An engine that is killed in the middle of a pull leaves nothing visible; the
+// next one goes on where it stopped.
+func TestCrash(t *testing.T) {
+	ctx := context.Background()
+	r := registrytest.New(t, registrytest.Hang)
+	serve(t, r, "app", "latest", archiveOf(t, reg("small", "x")), noise(t, 1, 2_000_000))
+	root, ref := t.TempDir(), r.Host()+"/app"
+	child := exec.Command(os.Args[0], "-test.run=^TestCrashChild$")
+	child.Env = append(os.Environ(), crashRoot+"="+root, crashRef+"="+ref)
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "half of the layer", func() bool {
+		parts, _ := filepath.Glob(filepath.Join(root, "images/ingest/*/data"))
+		for _, p := range parts {
+			if info, err := os.Stat(p); err == nil && info.Size() > 500_000 {
+				return true
+			}
+		}
+		return false
+	})
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	child.Wait() //nolint:errcheck // it was killed
+
+	s := openStore(t, root)
+	settle(t, s)
+	if list, _ := s.List(ctx); len(list) != 1 {
+		t.Errorf("visible after the crash: %v", list)
+	}
+	if blobs, layers, _ := owned(t, s); blobs != 0 || layers != 0 {
+		t.Errorf("%d blobs and %d layers after the crash", blobs, layers)
+	}
+	r.Set(registrytest.OK)
+	img, err := s.Pull(ctx, ref, "linux/amd64", Credentials{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Served("RANGE", "/blobs/") == 0 {
+		t.Error("the pull did not go on where it stopped")
+	}
+	fs, err := s.PrepareRootfs(ctx, img, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tree(t, fs.Lowers[0]); got != `-rw-r--r-- noise 0:0 "2000000 bytes"` {
+		t.Errorf("layer:\n%s", got)
+	}
+}
+
+// await polls for what another process does; only its end is bounded.
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s within a minute", what)
+		}
+		<-tick.C
+	}
+}
