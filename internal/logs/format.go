@@ -6,10 +6,21 @@ import (
 	"slices"
 )
 
-// format is how a driver lays out its segments and entries.
+// format is how a driver lays out its segments.
 type format interface {
+	codec
 	// list returns the segments, oldest first; the last one is written to.
 	list(dir string) ([]segment, error)
+	// rotate makes a new, empty last segment, and removes the oldest ones so
+	// that at most keep remain.
+	rotate(dir string, keep int) (*os.File, error)
+	// boundary finds the start of an entry in the last window bytes of f,
+	// which has size bytes; false if that can't be had without reading more.
+	boundary(f *os.File, size, window int64) (int64, bool)
+}
+
+// codec is how a driver writes its entries.
+type codec interface {
 	// header is what each segment starts with.
 	header() []byte
 	// append encodes m at the end of b.
@@ -18,9 +29,6 @@ type format interface {
 	// no error if b ends before the entry does; errTorn and the length of what
 	// to skip, or 0 if that is not known. m.Line may point into b.
 	next(b []byte) (m Message, n int, err error)
-	// rotate makes a new, empty last segment, and removes the oldest ones so
-	// that at most keep remain.
-	rotate(dir string, keep int) (*os.File, error)
 }
 
 // errTorn is what next says of bytes that no entry starts with.

@@ -90,6 +90,15 @@ func (jsonFormat) next(b []byte) (Message, int, error) {
 	return m, end + 1, nil
 }
 
+func (jsonFormat) boundary(f *os.File, size, window int64) (int64, bool) {
+	b := make([]byte, window)
+	if _, err := f.ReadAt(b, size-window); err != nil {
+		return 0, false
+	}
+	i := bytes.IndexByte(b, '\n')
+	return size - window + int64(i+1), i >= 0
+}
+
 func (jsonFormat) list(dir string) ([]segment, error) {
 	numbers, err := jsonNumbers(dir)
 	if err != nil {

@@ -92,6 +92,40 @@ func TestRead(t *testing.T) {
 	})
 }
 
+// The end of a long segment is found from behind.
+func TestTailOfLongSegment(t *testing.T) {
+	each(t, nil, func(t *testing.T, c Config) {
+		w := open(t, c)
+		write(t, w, 1, 30_000)
+		for _, n := range []int{1, 10, 2000, 29_999} {
+			o := all
+			o.Tail = n
+			got := strings.Fields(read(t, c, o))
+			if len(got) != n || got[0] != fmt.Sprint(30_001-n) {
+				t.Errorf("tail %d: %d lines from %s", n, len(got), got[0])
+			}
+		}
+		r := reader{format: w.format, dir: c.Dir, options: ReadOptions{Tail: 10, Stdout: true, Stderr: true}}
+		defer r.close()
+		if _, err := r.seek(); err != nil || r.cursor.offset < w.mark.Bytes-(64<<10) {
+			t.Errorf("read from %d of %d: %v", r.cursor.offset, w.mark.Bytes, err)
+		}
+	})
+}
+
+func TestSinceSkipsSegments(t *testing.T) {
+	each(t, map[string]string{"max-size": "32k", "max-file": "90"}, func(t *testing.T, c Config) {
+		write(t, open(t, c), 1, 3000)
+		for _, first := range []int{1, 1500, 2999} {
+			o := all
+			o.Since = second(first)
+			if got := strings.Fields(read(t, c, o)); got[0] != fmt.Sprint(first) || len(got) != 3001-first {
+				t.Errorf("since %d: %d lines from %s", first, len(got), got[0])
+			}
+		}
+	})
+}
+
 func TestRotation(t *testing.T) {
 	each(t, map[string]string{"max-size": "32k", "max-file": "3"}, func(t *testing.T, c Config) {
 		w := open(t, c)

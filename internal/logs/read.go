@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/berth-containers/berth/internal/sys/inotify"
@@ -93,12 +94,15 @@ func (r *reader) watch() (stop func(), err error) {
 // seek goes to the segment to start with, and says how many wanted entries
 // there are to skip.
 func (r *reader) seek() (skip int, err error) {
-	if r.options.Tail < 0 {
+	if r.options.Tail < 0 && r.options.Since.IsZero() {
 		return 0, nil
 	}
 	segments, err := stable(r.format, r.dir)
 	if err != nil {
 		return 0, err
+	}
+	if r.options.Tail < 0 {
+		return 0, r.seekTime(segments)
 	}
 	left := r.options.Tail
 	for i := len(segments) - 1; i >= 0; i-- {
@@ -107,7 +111,7 @@ func (r *reader) seek() (skip int, err error) {
 		} else if !ok {
 			return 0, nil // rotated away just now: what is left are newer ones
 		}
-		n, err := r.count()
+		n, err := r.countBack(left)
 		if err != nil {
 			return 0, err
 		}
@@ -117,6 +121,43 @@ func (r *reader) seek() (skip int, err error) {
 		left -= n
 	}
 	return 0, nil
+}
+
+// seekTime goes to the last segment that starts before Since.
+func (r *reader) seekTime(segments []segment) error {
+	for _, s := range slices.Backward(segments) {
+		ok, err := r.open(s)
+		if err != nil || !ok {
+			return err
+		}
+		first := r.cursor
+		if m, err := first.next(); err == nil && m.Time.Before(r.options.Since) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// countBack counts the wanted entries of the current segment, from ever further
+// before its end until there are enough, and moves the reader there.
+func (r *reader) countBack(enough int) (int, error) {
+	info, err := r.cursor.file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	start := r.cursor.offset
+	for window := int64(64 << 10); window < info.Size()-start && window <= 4<<20; window *= 8 {
+		offset, ok := r.format.boundary(r.cursor.file, info.Size(), window)
+		if !ok {
+			break
+		}
+		r.cursor.offset = offset
+		if n, err := r.count(); n >= enough || err != nil {
+			return n, err
+		}
+	}
+	r.cursor.offset = start
+	return r.count()
 }
 
 // count counts the wanted entries of the current segment.

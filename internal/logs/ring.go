@@ -70,6 +70,28 @@ func (ringFormat) next(b []byte) (Message, int, error) {
 	}, n, nil
 }
 
+func (f ringFormat) boundary(file *os.File, size, window int64) (int64, bool) {
+	b := make([]byte, window)
+	if _, err := file.ReadAt(b, size-window); err != nil {
+		return 0, false
+	}
+	at := len(b)
+	for {
+		if at < ringFrame {
+			break
+		}
+		n := int64(binary.LittleEndian.Uint32(b[at-4:])) + ringFrame
+		if n > int64(at) {
+			break
+		}
+		if _, used, err := f.next(b[at-int(n) : at]); err != nil || int64(used) != n {
+			return 0, false // a torn end, or damage
+		}
+		at -= int(n)
+	}
+	return size - window + int64(at), at < len(b)
+}
+
 func (ringFormat) list(dir string) ([]segment, error) {
 	numbers, err := ringNumbers(dir)
 	if err != nil {

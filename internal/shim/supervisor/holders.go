@@ -104,9 +104,13 @@ func (hs *holders) get() *holder {
 // drop lets the holder forget all of a process.
 func (hs *holders) drop(k key) {
 	if h := hs.get(); h != nil {
-		for _, what := range []string{holdPidfd, holdConsole, holdStdin, logs.Stdout.String(), logs.Stderr.String()} {
-			h.add(shim.HoldFrame{Op: shim.HoldDrop, Key: holdKey(k, what)}, nil)
-		}
+		h.dropAll(k)
+	}
+}
+
+func (h *holder) dropAll(k key) {
+	for _, what := range []string{holdPidfd, holdConsole, holdStdin, logs.Stdout.String(), logs.Stderr.String()} {
+		h.add(shim.HoldFrame{Op: shim.HoldDrop, Key: holdKey(k, what)}, nil)
 	}
 }
 
@@ -148,9 +152,19 @@ func (s *Server) shareWith(h *holder, p *proc) {
 			h.add(shim.HoldFrame{Op: shim.HoldKeep, Key: holdKey(p.key, what)}, f)
 		}
 	}
-	if st.TTY {
-		return
+	if !st.TTY {
+		s.shareOutputs(h, p)
 	}
+	// What was closed while it was queued went to the holder too late to be
+	// dropped there.
+	if p.hasEnded() {
+		h.dropAll(p.key)
+	} else if p.snapshot().StdinClosed {
+		h.add(shim.HoldFrame{Op: shim.HoldDrop, Key: holdKey(p.key, holdStdin)}, nil)
+	}
+}
+
+func (s *Server) shareOutputs(h *holder, p *proc) {
 	// A pipe that somebody has open keeps its bytes when the program ends;
 	// the next shim finds them by opening it by name.
 	for _, stream := range p.streams() {
@@ -162,7 +176,11 @@ func (s *Server) shareWith(h *holder, p *proc) {
 
 // hold serves the second holder.
 func (s *Server) hold(conn *net.UnixConn) {
-	if !respond(conn, nil, nil) || !s.offers(conn) {
+	if !respond(conn, nil, nil) {
+		return
+	}
+	offered, ok := s.offers(conn)
+	if !ok {
 		return
 	}
 	h := &holder{conn: conn, wake: make(chan struct{}, 1), gone: make(chan struct{}), dropped: map[uint64]chan struct{}{}}
@@ -179,6 +197,11 @@ func (s *Server) hold(conn *net.UnixConn) {
 	s.mu.Unlock()
 	for _, p := range procs {
 		s.shareWith(h, p)
+	}
+	for _, name := range offered {
+		if s.named(name) == nil {
+			h.add(shim.HoldFrame{Op: shim.HoldDrop, Key: name}, nil)
+		}
 	}
 	sent := make(chan struct{})
 	go func() { defer close(sent); h.send() }()
@@ -200,38 +223,45 @@ func (s *Server) hold(conn *net.UnixConn) {
 }
 
 // offers takes what the holder kept for an earlier shim.
-func (s *Server) offers(conn *net.UnixConn) bool {
+func (s *Server) offers(conn *net.UnixConn) (names []string, ok bool) {
 	defer s.offersDone()
 	for {
 		conn.SetReadDeadline(time.Now().Add(requestTimeout))
 		frame, fd, err := shim.ReadHold(conn)
 		if err != nil {
-			return false
+			return nil, false
 		}
 		if frame.Op == shim.HoldDone {
 			conn.SetReadDeadline(time.Time{})
-			return true
+			return names, true
 		}
-		if fd != nil && !s.adopt(frame.Key, fd.File()) {
-			fd.Close()
+		names = append(names, frame.Key)
+		if fd == nil {
+			continue
+		}
+		if f := fd.File(); !s.adopt(frame.Key, f) {
+			f.Close()
 		}
 	}
 }
 
 func (s *Server) offersDone() { s.once.Do(func() { close(s.offered) }) }
 
+// named returns the process of a holder's key if it has not ended.
+func (s *Server) named(name string) *proc {
+	id, rest, _ := strings.Cut(name, "/")
+	execID, _, _ := strings.Cut(rest, "/")
+	return s.running(key{id, execID})
+}
+
 // adopt gives a descriptor to the process that misses it; false: it is not
 // needed.
 func (s *Server) adopt(name string, f *os.File) bool {
-	id, rest, _ := strings.Cut(name, "/")
-	execID, what, _ := strings.Cut(rest, "/")
-	s.mu.Lock()
-	p := s.procs[key{id, execID}]
-	s.mu.Unlock()
-	if p == nil || p.hasEnded() {
+	p := s.named(name)
+	if p == nil {
 		return false
 	}
-	switch what {
+	switch name[strings.LastIndexByte(name, '/')+1:] {
 	case holdPidfd:
 		if p.handle() != nil {
 			return false

@@ -107,6 +107,7 @@ func (s *Server) Serve() error {
 		conn, err := l.AcceptUnix()
 		if err != nil {
 			if s.stopping() {
+				s.settleWork()
 				return errors.Join(os.Remove(path), s.lock.Close())
 			}
 			s.log.Warn("accept", "error", err)
@@ -114,6 +115,20 @@ func (s *Server) Serve() error {
 			continue
 		}
 		go s.serve(conn)
+	}
+}
+
+// workTimeout is how long the end waits for cgroups to go.
+const workTimeout = 15 * time.Second
+
+// settleWork waits until what is left of ended containers is removed.
+func (s *Server) settleWork() {
+	done := make(chan struct{})
+	go func() { s.work.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(workTimeout):
+		s.log.Warn("ended before all was cleaned up")
 	}
 }
 
