@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/berth-containers/berth/internal/shim"
+	"github.com/berth-containers/berth/internal/shim/supervisor/stdio"
 )
 
 // finish records the end of p: first its output is drained into the log and
@@ -37,13 +38,44 @@ func (s *Server) finish(p *proc, status syscall.WaitStatus, unknown string) {
 	}
 	p.mu.Lock()
 	p.exit = &exit
+	lingering := p.lingering
 	p.mu.Unlock()
 	close(p.ended)
+	for _, pump := range lingering {
+		pump.Close()
+	}
+	s.linger(p, pumps)
 	p.hub.End()
 	if !p.failed {
 		s.announce(p, exit)
 	}
 	s.clean(p, st)
+}
+
+// linger lets what outlives an exec write on until its container ends.
+func (s *Server) linger(p *proc, pumps []*stdio.Pump) {
+	s.mu.Lock()
+	container := s.procs[key{p.key.id, ""}]
+	s.mu.Unlock()
+	for _, pump := range pumps {
+		if !pump.Lingers() {
+			continue
+		}
+		if container == nil || !container.keep(pump) {
+			pump.Close()
+		}
+	}
+}
+
+// keep is false if the container has ended.
+func (p *proc) keep(pump *stdio.Pump) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.exit != nil {
+		return false
+	}
+	p.lingering = append(p.lingering, pump)
+	return true
 }
 
 func (s *Server) oomKilled(st state) bool {

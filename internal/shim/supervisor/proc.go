@@ -37,7 +37,8 @@ type proc struct {
 	mu        sync.Mutex
 	state     state
 	exit      *shim.Exit
-	announced bool // guarded by Server.mu: listeners were told
+	lingering []*stdio.Pump // of ended execs whose children live on
+	announced bool          // guarded by Server.mu: listeners were told
 
 	input  sync.Mutex // held while stdin is closed
 	saving sync.Mutex // held while state is written

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -129,10 +130,11 @@ func TestExec(t *testing.T) {
 	r := b.request("c1", "sleep", "1000")
 	b.start(r)
 	s := b.attach(shim.AttachRequest{ID: "c1", ExecID: "e1", Stdin: true, Stdout: true})
+	child := b.attach(shim.AttachRequest{ID: "c1", ExecID: "e1", Stderr: true})
 	_, err := b.Exec(b.ctx, shim.ExecRequest{
 		ID: "c1", ExecID: "e1", OpenStdin: true,
 		// The child keeps the pipe open and must not delay the end.
-		Process: &specs.Process{Args: []string{"sh", "-c", "cat; sleep 1000 & exit 7"}},
+		Process: &specs.Process{Args: []string{"sh", "-c", "cat; sleep 1000 & echo $! >&2; exit 7"}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -142,6 +144,11 @@ func TestExec(t *testing.T) {
 	if got := unframe(t, readAll(t, s)); got != "words" {
 		t.Errorf("exec says %q", got)
 	}
+	pid, err := strconv.Atoi(strings.TrimSpace(unframe(t, readAll(t, child))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) })
 	if e := b.exit("c1", "e1"); e.Code != 7 {
 		t.Errorf("exit %+v", e)
 	}

@@ -45,6 +45,7 @@ type Pump struct {
 	finishing atomic.Bool
 	drained   chan struct{}
 	direct    bool // the spool does not work
+	lingers   bool // set before drained is closed
 }
 
 // NewPump returns a pump of file, a non-blocking pipe or, with tty, terminal,
@@ -59,8 +60,9 @@ func (p *Pump) Run() {
 	defer p.file.Close()
 	eof := p.carry()
 	p.flush()
+	p.lingers = !eof && !p.tty
 	close(p.drained)
-	if !eof && !p.tty {
+	if p.lingers {
 		p.discard()
 	}
 }
@@ -179,5 +181,9 @@ func (p *Pump) discard() {
 	}
 }
 
-// Close ends a pump whose file will never end.
+// Lingers is, after Finish, whether programs that outlive the process still
+// have its output open; their bytes are thrown away until Close.
+func (p *Pump) Lingers() bool { return p.lingers }
+
+// Close ends a pump that lingers, or never ran.
 func (p *Pump) Close() error { return p.file.Close() }
