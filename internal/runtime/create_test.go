@@ -268,3 +268,25 @@ func TestLongLayerPaths(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A shared propagation is for the binds; the container's own mounts must not
+// appear on the host.
+func TestSharedPropagation(t *testing.T) {
+	before, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []bool{false, true} {
+		s := spec("/bin/sh", "-c", "true")
+		s.Linux.RootfsPropagation = "rshared"
+		root := rootfs(t)
+		if root.Host = host; host {
+			root.Lowers, root.Hidden = nil, []string{"/etc/shadow"}
+		}
+		must(t, s, root)
+	}
+	after, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil || string(after) != string(before) {
+		t.Errorf("%v\nbefore %s\nafter %s", err, before, after)
+	}
+}

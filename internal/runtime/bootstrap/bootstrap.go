@@ -58,14 +58,13 @@ type starter struct {
 func Main() int {
 	runtime.LockOSThread()
 	s := starter{conn: wire.Control}
-	if err := s.run(); err != nil {
-		f := wire.FailureOf(err)
-		// Nobody is left to be told if this does not arrive.
-		_ = wire.Write(s.conn, wire.Failed, f.Payload())
-	}
+	f := wire.FailureOf(s.run())
+	// Nobody is left to be told if this does not arrive.
+	_ = wire.Write(s.conn, wire.Failed, f.Payload())
 	return 1
 }
 
+// run returns only with an error.
 func (s *starter) run() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("protect the init: %w", err)

@@ -39,7 +39,7 @@ var validID = regexp.MustCompile(`^[\w+.-]+$`)
 
 func (e *env) dir(id string) (string, error) {
 	if !validID.MatchString(id) || id == "." || id == ".." {
-		return "", fmt.Errorf("invalid container ID %q: use letters, digits and _+-.", id)
+		return "", fmt.Errorf("invalid container ID %q: use letters, digits and any of _ + - . only", id)
 	}
 	return filepath.Join(e.root, id), nil
 }

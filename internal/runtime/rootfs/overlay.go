@@ -78,8 +78,7 @@ func kernelAppends() bool {
 }
 
 // legacyOverlay is for older kernels: mount(2) with all layers in one page,
-// each named by a descriptor so that they fit. It attaches the mount over its
-// own upper directory, seen by this mount namespace only.
+// each named by a descriptor so that they fit.
 func legacyOverlay(r *oci.Rootfs) (int, error) {
 	var names []string
 	for _, lower := range r.Lowers {
@@ -90,11 +89,22 @@ func legacyOverlay(r *oci.Rootfs) (int, error) {
 		names = append(names, fdPath(fd))
 	}
 	data := "index=off,lowerdir=" + strings.Join(names, ":")
-	at := r.Lowers[0]
 	if r.Upper != "" {
 		data += ",upperdir=" + r.Upper + ",workdir=" + r.Work
-		at = r.Upper
 	}
+	// It needs a place, which nobody else must see.
+	stand, err := mount.New("tmpfs", []mount.Param{{Key: "size", Value: "64k"}}, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(stand)
+	if err := mount.AttachPath(stand, "/"); err != nil {
+		return -1, err
+	}
+	if err := unix.Mkdirat(stand, "root", 0o700); err != nil {
+		return -1, err
+	}
+	at := fdPath(stand) + "/root"
 	if err := unix.Mount("overlay", at, "overlay", 0, data); err != nil {
 		return -1, fmt.Errorf("mount root file system: %w", err)
 	}

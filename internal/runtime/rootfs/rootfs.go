@@ -117,6 +117,10 @@ func setRoot(a mount.Attr, recursive bool) error {
 }
 
 func (b *Builder) attachRoot() error {
+	// What is attached to the old root must not appear on the host.
+	if err := unix.Mount("", "/", "", unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make the old root private: %w", err)
+	}
 	var fd int
 	var err error
 	if b.spec.Rootfs != nil {
@@ -130,11 +134,6 @@ func (b *Builder) attachRoot() error {
 	// A root that others share could not be pivoted to.
 	if err := mount.SetAttr(fd, mount.Attr{Propagation: unix.MS_PRIVATE}, true); err != nil {
 		return fmt.Errorf("make the root file system private: %w", err)
-	}
-	if hostPropagation(b.spec.Propagation) == unix.MS_SHARED {
-		if err := unix.Mount("", "/", "", unix.MS_PRIVATE, ""); err != nil {
-			return fmt.Errorf("make the old root private: %w", err)
-		}
 	}
 	b.root = fd
 	if err := mount.AttachPath(fd, "/"); err != nil {
