@@ -5,8 +5,15 @@ import (
 	"net/netip"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/shim"
+)
+
+// The image store is used as it is.
+var (
+	_ Images = (*image.Store)(nil)
+	_ Rootfs = (*image.Store)(nil)
 )
 
 // Facts are what is fixed of a network.

@@ -13,6 +13,7 @@ import (
 	api "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/network"
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/merge"
@@ -84,6 +85,9 @@ func (v verbs) draft(o CreateOptions, img image.Image) (*container.Record, []mou
 	if _, err := bindings(c, h); err != nil {
 		return nil, nil, err
 	}
+	if err := checkEndpoints(o.NetworkingConfig); err != nil {
+		return nil, nil, err
+	}
 	r := &container.Record{ID: names.NewID(), Created: time.Now().UTC(), Image: o.Config.Image, ImageID: img.ID,
 		Config: c, HostConfig: h, State: container.State{Status: container.Created}}
 	if err := v.joinNames(h); err != nil {
@@ -94,6 +98,23 @@ func (v verbs) draft(o CreateOptions, img image.Image) (*container.Record, []mou
 	}
 	plans, err := mounts.Read(c, h, v.records.Find)
 	return r, plans, err
+}
+
+// checkEndpoints refuses what only a network of the user's own could do.
+func checkEndpoints(n *network.NetworkingConfig) error {
+	if n == nil {
+		return nil
+	}
+	for name, e := range n.EndpointsConfig {
+		switch {
+		case e == nil:
+		case e.IPAMConfig != nil && (e.IPAMConfig.IPv4Address.IsValid() || e.IPAMConfig.IPv6Address.IsValid()):
+			return errdefs.ErrInvalidArgument.WithMessage("user specified IP address is supported on user defined networks only")
+		case len(e.Aliases) > 0 && name == network.NetworkBridge:
+			return errdefs.ErrInvalidArgument.WithMessage("network-scoped alias is supported only for containers in user defined networks")
+		}
+	}
+	return nil
 }
 
 // joinNames replaces names of other containers by their IDs: a name may be

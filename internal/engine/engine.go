@@ -30,7 +30,7 @@ import (
 // Config is fixed when the engine starts.
 type Config struct {
 	DataRoot     string // durable: records, containers' files, volumes
-	ExecRoot     string // of this boot: bundles
+	ExecRoot     string // of this boot: shared memory
 	CgroupParent string // for example /berth
 	InitBinary   string // PID 1 of containers with --init
 	CgroupV2     bool
@@ -146,9 +146,6 @@ func New(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (_ *Engin
 	if err := os.MkdirAll(filepath.Join(cfg.DataRoot, "containers"), 0o711); err != nil {
 		return nil, fmt.Errorf("make the containers' directory: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Join(cfg.ExecRoot, "bundles"), 0o711); err != nil {
-		return nil, fmt.Errorf("make the bundles' directory: %w", err)
-	}
 	if c.records, err = records.Open(filepath.Join(cfg.DataRoot, "engine.db"), log); err != nil {
 		return nil, err
 	}
@@ -238,5 +235,4 @@ const cleanup = 30 * time.Second
 
 func (c *core) dir(id string) string    { return filepath.Join(c.cfg.DataRoot, "containers", id) }
 func (c *core) logDir(id string) string { return filepath.Join(c.dir(id), "logs") }
-func (c *core) bundle(id string) string { return filepath.Join(c.cfg.ExecRoot, "bundles", id) }
 func (c *core) shmDir(id string) string { return filepath.Join(c.cfg.ExecRoot, "shm", id) }

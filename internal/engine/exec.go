@@ -71,6 +71,17 @@ func (t *execTable) forget(containerID string) {
 	}
 }
 
+// lose ends the execs of a container whose end nobody saw.
+func (t *execTable) lose(containerID string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.byID {
+		if e.containerID == containerID && e.isRunning() {
+			e.end(-1)
+		}
+	}
+}
+
 // running are the IDs of a container's execs that run.
 func (t *execTable) running(containerID string) []string {
 	t.mu.Lock()
@@ -266,8 +277,10 @@ func (s streams) process(r *container.Record, privileged bool) (*specs.Process, 
 		h.Privileged = true
 		r = r.Clone()
 		r.HostConfig = &h
-	} else if run := s.live(r.ID).current(); run != nil && run.process != nil {
-		return run.process, nil
+	} else if l := s.live(r.ID); l != nil {
+		if run := l.current(); run != nil && run.process != nil {
+			return run.process, nil
+		}
 	}
 	in, err := s.namespaces(r)
 	if err != nil {

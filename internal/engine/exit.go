@@ -68,6 +68,9 @@ func (c *core) finish(ctx context.Context, l *live, e shim.Exit) error {
 	after := c.records.Update(e.ID, func(r *container.Record) { ended(r, e, again) })
 	run.exit = e
 	close(run.exited)
+	if e.Unknown != "" {
+		c.execs.lose(e.ID)
+	}
 	if !again {
 		l.wake(answerOf(after), func(w api.WaitCondition) bool { return w != api.WaitConditionRemoved })
 	}

@@ -475,7 +475,7 @@ func (b *bench) want(text string) {
 func (b *bench) nothing() {
 	b.Helper()
 	b.want("")
-	for _, dir := range []string{filepath.Join(b.root, "containers"), filepath.Join(b.exec, "bundles"), filepath.Join(b.root, "volumes")} {
+	for _, dir := range []string{filepath.Join(b.root, "containers"), filepath.Join(b.root, "volumes")} {
 		entries, err := os.ReadDir(dir)
 		if err != nil || len(entries) != 0 {
 			b.Errorf("%s: %v %v", dir, entries, err)

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/mount"
 
 	"github.com/berth-containers/berth/internal/container"
@@ -122,11 +123,28 @@ func (c recovery) dropStrays(ctx context.Context, running map[string]shim.Status
 		if r := c.records.Get(id); r != nil && r.State.Status.Alive() || s.Exit != nil {
 			continue
 		}
-		c.log.Warn("a container was started but not recorded; it is killed", "container", id)
-		if err := c.deps.Shim.Signal(ctx, id, "", syscall.SIGKILL); err != nil {
+		if err := c.dropStray(ctx, id); err != nil {
 			c.log.Warn("kill an unrecorded container", "container", id, "error", err)
 		}
 	}
+}
+
+// dropStray waits for a start that may be in progress before it judges.
+func (c recovery) dropStray(ctx context.Context, id string) error {
+	if _, r, end, err := c.begin(ctx, id); err == nil {
+		defer end()
+		if r.State.Status.Alive() {
+			return nil
+		}
+	} else if !errdefs.IsNotFound(err) {
+		return err
+	}
+	c.log.Warn("a container was started but not recorded; it is killed", "container", id)
+	err := c.deps.Shim.Signal(ctx, id, "", syscall.SIGKILL)
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 // sweep removes the files that belong to no record.
@@ -135,7 +153,7 @@ func (c recovery) sweep(ctx context.Context) {
 	if err := c.deps.Rootfs.SweepRootfs(ctx, keep); err != nil {
 		c.log.Warn("sweep root filesystems", "error", err)
 	}
-	for _, root := range []string{filepath.Join(c.cfg.DataRoot, "containers"), filepath.Join(c.cfg.ExecRoot, "bundles"), filepath.Join(c.cfg.ExecRoot, "shm")} {
+	for _, root := range []string{filepath.Join(c.cfg.DataRoot, "containers"), filepath.Join(c.cfg.ExecRoot, "shm")} {
 		entries, err := os.ReadDir(root)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			c.log.Warn("sweep containers' files", "path", root, "error", err)
@@ -222,18 +240,24 @@ func (c recovery) reconnect(ctx context.Context) error {
 	if err := c.deps.Shim.Respawn(ctx); err != nil {
 		return err
 	}
+	// The runs first: one that begins after this is in the new shim.
+	runs := map[string]*run{}
+	for _, r := range c.records.All() {
+		if l := c.live(r.ID); l != nil && r.State.Status.Alive() {
+			runs[r.ID] = l.current()
+		}
+	}
 	known, err := c.list(ctx)
 	if err != nil {
 		return err
 	}
-	for _, r := range c.records.All() {
-		l := c.live(r.ID)
-		if l == nil || !r.State.Status.Alive() {
-			continue
-		}
-		if _, ok := known[r.ID]; !ok {
-			c.exited(unknown(r.ID, "its shim died and could not be asked"))
+	for id, run := range runs {
+		if l := c.live(id); l != nil && l.current() == run {
+			if _, ok := known[id]; !ok {
+				c.exited(unknown(id, "its shim died and could not be asked"))
+			}
 		}
 	}
+	c.background.Go(func() { c.dropStrays(ctx, known) })
 	return nil
 }

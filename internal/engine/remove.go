@@ -94,7 +94,7 @@ func (c *core) discard(ctx context.Context, l *live, r *container.Record, volume
 }
 
 func (c *core) removeFiles(id string) error {
-	return errors.Join(os.RemoveAll(c.dir(id)), os.RemoveAll(c.bundle(id)), os.RemoveAll(c.shmDir(id)))
+	return errors.Join(os.RemoveAll(c.dir(id)), os.RemoveAll(c.shmDir(id)))
 }
 
 // removeVolumes takes the anonymous volumes that nobody else uses.

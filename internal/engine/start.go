@@ -29,6 +29,7 @@ func (v verbs) Start(ctx context.Context, ref string) error {
 		return err
 	}
 	defer end()
+	ctx = context.WithoutCancel(ctx) // a client that goes away must not leave it in doubt whether it runs
 	switch r.State.Status {
 	case container.Running, container.Restarting:
 		return ErrNotModified
@@ -145,12 +146,7 @@ func (c *core) execute(ctx context.Context, r *container.Record, run *run) (s st
 		return s, err
 	}
 	run.process = out.Spec.Process
-	bundle := c.bundle(r.ID)
-	if err := os.Mkdir(bundle, 0o711); err != nil && !errors.Is(err, os.ErrExist) {
-		return s, fmt.Errorf("make the bundle: %w", err)
-	}
-	back.Add(func(context.Context) error { return os.RemoveAll(bundle) })
-	s.StartResponse, err = c.deps.Shim.Start(ctx, shim.StartRequest{ID: r.ID, Bundle: bundle, Spec: out.Spec, Rootfs: &rootfs,
+	s.StartResponse, err = c.deps.Shim.Start(ctx, shim.StartRequest{ID: r.ID, Bundle: c.dir(r.ID), Spec: out.Spec, Rootfs: &rootfs,
 		OpenStdin: r.Config.OpenStdin, StdinOnce: r.Config.StdinOnce, Log: c.logConfig(r)})
 	if errdefs.IsNotFound(err) || errdefs.IsPermissionDenied(err) {
 		err = errdefs.ErrInvalidArgument.WithMessage(err.Error()) // a 404 would mean the container
