@@ -81,7 +81,7 @@ func (n *Network) open(c Config) error {
 		return err
 	}
 	prefix := "ve" + c.Instance
-	n.maker = &sandbox.Maker{Host: n.host, Bridge: index, Gateway: n.gateway, Prefix: prefix, Addresses: n.addrs}
+	n.maker = &sandbox.Maker{Host: n.host, Bridge: n.bridge, Index: index, Gateway: n.gateway, Prefix: prefix, Addresses: n.addrs}
 	n.sweep, n.flows = newSweeper(n.log), publish.NewFlows(n.log)
 	return nil
 }

@@ -75,8 +75,8 @@ func (n *Network) restoreLinks(keep map[string]bool) error {
 		case !strings.HasPrefix(name, n.maker.Prefix):
 		case !keep[name]:
 			n.sweep.after(l.Attrs().Index, 0)
-		case l.Attrs().MasterIndex != n.maker.Bridge:
-			if err := netlink.LinkSetMasterByIndex(l, n.maker.Bridge); err != nil {
+		case l.Attrs().MasterIndex != n.maker.Index:
+			if err := netlink.LinkSetMasterByIndex(l, n.maker.Index); err != nil {
 				errs = append(errs, fmt.Errorf("put link %s back on bridge %s: %w", name, n.bridge, err))
 			}
 		}

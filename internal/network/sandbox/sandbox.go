@@ -39,7 +39,8 @@ type Sandbox struct {
 // Maker makes sandboxes.
 type Maker struct {
 	Host      *rtnl.Conn // in the engine's namespace
-	Bridge    int        // index
+	Bridge    string
+	Index     int // the bridge's
 	Gateway   netip.Prefix
 	Prefix    string // of the host links' names
 	Addresses Addresses
@@ -97,7 +98,7 @@ func (m *Maker) furnish(ns *os.File, s Sandbox) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("turn off IPv6: %w", err)
 	}
-	veth := rtnl.Veth{Name: s.HostLink, Master: m.Bridge, Peer: ns, PeerName: Link, PeerMAC: bridge.MAC(s.Addr)}
+	veth := rtnl.Veth{Name: s.HostLink, Master: m.Index, Peer: ns, PeerName: Link, PeerMAC: bridge.MAC(s.Addr)}
 	if err := m.Host.Do(rtnl.AddVeth(veth), rtnl.Hairpin(s.HostLink)); err != nil {
 		return err
 	}
@@ -105,10 +106,16 @@ func (m *Maker) furnish(ns *os.File, s Sandbox) error {
 	if err != nil {
 		return err
 	}
-	return inside.Do(
+	err = inside.Do(
 		rtnl.Up(1), // lo is the first link of every namespace
 		rtnl.Up(index),
+		rtnl.Settle(Link),
 		rtnl.AddAddress(index, netip.PrefixFrom(s.Addr, m.Gateway.Bits())),
 		rtnl.AddDefaultRoute(index, m.Gateway.Addr()),
 	)
+	if err != nil {
+		return err
+	}
+	// The first port gives the bridge its carrier.
+	return m.Host.Do(rtnl.Settle(s.HostLink), rtnl.Settle(m.Bridge))
 }

@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const skipStats = 1 << 3 // RTEXT_FILTER_SKIP_STATS
+
 // Change is one change to links, addresses or routes.
 type Change struct {
 	what string
@@ -74,6 +76,17 @@ func Up(index int) Change {
 	msg.Index = int32(index)
 	req.AddData(msg)
 	return Change{what: "bring up link", req: req}
+}
+
+// Settle has the kernel act on the link's carrier now. It would do so in the
+// background, and with many links coming up packets are lost until then: asking
+// for a link is what makes it catch up.
+func Settle(link string) Change {
+	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_ACK)
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(skipStats)))
+	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(link)))
+	return Change{what: "settle link " + link, req: req}
 }
 
 // AddAddress gives an IPv4 address to a link.

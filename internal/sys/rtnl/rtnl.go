@@ -71,7 +71,7 @@ func (c *Conn) Do(changes ...Change) error {
 
 func (c *Conn) acks(changes []Change, first uint32) error {
 	var failed error
-	buf := make([]byte, 4096)
+	buf := make([]byte, 16<<10)
 	for left := len(changes); left > 0; {
 		n, _, err := unix.Recvfrom(c.fd, buf, 0)
 		if err == unix.EINTR {
