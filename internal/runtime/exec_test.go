@@ -110,6 +110,29 @@ func TestExec(t *testing.T) {
 	}
 }
 
+// Who joins the namespace lands on its topmost root: nothing of the host's, nor
+// of the steps that the root was made in, may be left there.
+func TestExecSeesTheSameRoot(t *testing.T) {
+	r := newRuntime(t)
+	root := rootfs(t)
+	root.Lowers, root.Host, root.Hidden = nil, true, []string{"/etc/hostname", "/etc/shadow"}
+	s := spec("/bin/sleep", "1000")
+	c, err := r.Create(bounded(t), runtime.CreateOptions{ID: "host", Spec: s, Rootfs: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Pidfd.Close()
+	defer kill(t, c.Pid)
+	out, _, err := execIn(t, r, c, s, nil, "/bin/sh", "-c", "ls /etc/shadow /etc/hostname 2>/dev/null; head -n 1 /proc/self/mountinfo; stat -c %d:%i / /proc/1/root/")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if err != nil || len(lines) != 3 || !strings.Contains(lines[0], " / / rw,relatime - overlay overlay ") || lines[1] != lines[2] {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
 func TestExecInEndedContainer(t *testing.T) {
 	r := newRuntime(t)
 	s := spec("true")

@@ -124,6 +124,9 @@ func SetPropagation(flag uintptr) error {
 	return unix.Mount("", "/", "", flag|unix.MS_REC, "")
 }
 
+// maxStack is more than anybody puts on a root.
+const maxStack = 16
+
 // PivotTo makes the attached mount root the root of the caller's mount
 // namespace and takes the old one away.
 func PivotTo(root int) error {
@@ -146,10 +149,26 @@ func PivotTo(root int) error {
 	if err := unix.Mount("", ".", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("make old root a slave: %w", err)
 	}
-	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+	if err := unmountStack(); err != nil {
 		return fmt.Errorf("unmount old root: %w", err)
 	}
 	return unix.Chdir("/")
+}
+
+// unmountStack unmounts the mount that the working directory is the root of and
+// all that lie on it. The kernel takes the topmost each time; whoever enters the
+// namespace later would land on one that is left.
+func unmountStack() error {
+	for range maxStack {
+		err := unix.Unmount(".", unix.MNT_DETACH)
+		if err == unix.EINVAL {
+			return nil // it is in no namespace any more
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return unix.EBUSY
 }
 
 // ReadOnlyFile opens an executable so that nobody who reaches it by
