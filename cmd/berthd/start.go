@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/berth-containers/berth/internal/api/listen"
+	"github.com/berth-containers/berth/internal/api/server"
+	"github.com/berth-containers/berth/internal/config"
+	"github.com/berth-containers/berth/internal/engine"
+	"github.com/berth-containers/berth/internal/image"
+	"github.com/berth-containers/berth/internal/network"
+	"github.com/berth-containers/berth/internal/shim"
+	"github.com/berth-containers/berth/internal/spec"
+	"github.com/berth-containers/berth/internal/sys/cgroup"
+	"github.com/berth-containers/berth/internal/sys/filelock"
+	"github.com/berth-containers/berth/internal/undo"
+	"github.com/berth-containers/berth/internal/version"
+)
+
+// daemon is the engine with all its parts.
+type daemon struct {
+	server  *server.Server
+	serving sync.WaitGroup
+	failed  chan error // a listener broke
+	closers undo.Stack // the parts, in the order of their start
+}
+
+func start(ctx context.Context, cfg config.Config, log *slog.Logger) (d *daemon, err error) {
+	shimPath, err := beside("berth-shim")
+	if err != nil {
+		return nil, err
+	}
+	initPath, err := beside("berth-init")
+	if err != nil {
+		return nil, err
+	}
+	d = &daemon{failed: make(chan error, 1)}
+	defer d.closers.OnError(ctx, &err)
+	if err := d.lock(cfg); err != nil {
+		return nil, err
+	}
+	e, images, err := d.open(ctx, cfg, parts{shimPath, initPath}, log)
+	if err != nil {
+		return nil, err
+	}
+	listeners, err := openListeners(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	d.server = server.New(server.Options{Engine: e, Images: images, Version: version.Version, Log: log})
+	for _, l := range listeners {
+		d.serving.Go(func() { d.serve(l) })
+	}
+	return d, nil
+}
+
+func (d *daemon) serve(l net.Listener) {
+	if err := d.server.Serve(l); err != nil {
+		select {
+		case d.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err):
+		default:
+		}
+	}
+}
+
+// stop ends the streams and the requests, then the parts; containers run on.
+func (d *daemon) stop(ctx context.Context) error {
+	err := d.server.Shutdown(ctx)
+	d.serving.Wait()
+	for _, closePart := range slices.Backward(d.closers) {
+		err = errors.Join(err, closePart(ctx))
+	}
+	return err
+}
+
+// lock makes the exec root this engine's own; the engine locks the data root.
+func (d *daemon) lock(cfg config.Config) error {
+	if err := os.MkdirAll(cfg.ExecRoot, 0o711); err != nil {
+		return fmt.Errorf("make the exec root: %w", err)
+	}
+	f, err := filelock.Take(filepath.Join(cfg.ExecRoot, "berthd.lock"))
+	if errors.Is(err, syscall.EAGAIN) {
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("another engine uses the exec root %s (its data root may be %s): stop it, or choose others with --exec-root and --data-root", cfg.ExecRoot, cfg.DataRoot))
+	}
+	if err != nil {
+		return err
+	}
+	d.closers.Add(func(context.Context) error { return f.Close() })
+	if cfg.PidFile == "" {
+		return nil
+	}
+	if err := os.WriteFile(cfg.PidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+		return fmt.Errorf("write the pidfile: %w", err)
+	}
+	d.closers.Add(func(context.Context) error { return os.Remove(cfg.PidFile) })
+	return nil
+}
+
+// parts are the binaries that the engine works with.
+type parts struct{ shim, init string }
+
+func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *slog.Logger) (*engine.Engine, *image.Store, error) {
+	images, err := image.Open(ctx, image.Options{Root: cfg.DataRoot, Hidden: []string{cfg.ExecRoot}, PlainHTTP: cfg.InsecureRegistries, Log: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	d.closers.Add(func(context.Context) error { return images.Close() })
+	bridge, err := network.Open(network.Config{Instance: instance(cfg.DataRoot), Subnet: cfg.BridgeSubnet, StateDir: filepath.Join(cfg.DataRoot, "network")}, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	d.closers.Add(bridge.Close)
+	client, respawn, err := openShim(ctx, bin.shim, cfg.ExecRoot)
+	if err != nil {
+		return nil, nil, err
+	}
+	d.closers.Add(func(context.Context) error { return client.Close() })
+	e, err := engine.New(ctx, engine.Config{
+		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, CgroupParent: cfg.CgroupParent, InitBinary: bin.init,
+		CgroupV2: cgroup.Detect() == cgroup.V2, Version: version.Version,
+	}, engine.Deps{
+		Shim: engine.Supervise(client, respawn), Networks: engine.Bridge(bridge), Images: images, Rootfs: images, Spec: spec.Build,
+	}, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	d.closers.Add(e.Shutdown)
+	return e, images, nil
+}
+
+// openShim joins the shim of the exec root, or starts one.
+func openShim(ctx context.Context, binary, execRoot string) (*shim.Client, func(context.Context) error, error) {
+	client, err := shim.Dial(ctx, shim.Socket(execRoot))
+	if errdefs.IsUnavailable(err) {
+		client, err = shim.Spawn(ctx, binary, execRoot)
+	}
+	respawn := func(ctx context.Context) error {
+		next, err := shim.Spawn(ctx, binary, execRoot)
+		if err != nil {
+			return err
+		}
+		return next.Close() // the engine's own client dials anew
+	}
+	return client, respawn, err
+}
+
+// instance tells the links and tables of engines on one host apart.
+func instance(dataRoot string) string {
+	sum := sha256.Sum256([]byte(dataRoot))
+	return hex.EncodeToString(sum[:4])
+}
+
+// beside finds one of our binaries where this one is, or in PATH.
+func beside(name string) (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find the engine's own binary: %w", err)
+	}
+	path := filepath.Join(filepath.Dir(self), name)
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	path, err = exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("%s is neither beside berthd (%s) nor in PATH: install it there", name, filepath.Dir(self))
+	}
+	return path, nil
+}
+
+func openListeners(cfg config.Config, log *slog.Logger) ([]net.Listener, error) {
+	gid, err := groupID(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	var t *tls.Config
+	if cfg.TLS.Verify {
+		if t, err = listen.TLS(cfg.TLS.CA, cfg.TLS.Cert, cfg.TLS.Key); err != nil {
+			return nil, err
+		}
+	}
+	return listen.Open(cfg.Hosts, listen.Options{GID: gid, TLS: t})
+}
+
+func groupID(cfg config.Config, log *slog.Logger) (int, error) {
+	g, err := user.LookupGroup(cfg.Group)
+	switch {
+	case err == nil:
+		return strconv.Atoi(g.Gid)
+	case cfg.GroupGiven:
+		return 0, fmt.Errorf("group %q is not there: make it with groupadd, or choose another with --group", cfg.Group)
+	}
+	log.Info("only root may use the socket: there is no such group", "group", cfg.Group)
+	return 0, nil
+}

@@ -1,0 +1,111 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/moby/moby/api/types/events"
+	api "github.com/moby/moby/api/types/image"
+
+	"github.com/berth-containers/berth/internal/api/decode"
+	"github.com/berth-containers/berth/internal/api/imageview"
+	"github.com/berth-containers/berth/internal/engine"
+	"github.com/berth-containers/berth/internal/image"
+)
+
+func listImages(images imageReader, e keeper) handler {
+	return func(w http.ResponseWriter, r *request) error {
+		filters, err := decode.Filters(r.query.Get("filters"))
+		if err != nil {
+			return err
+		}
+		if err := decode.OnlyFilters(filters, imageview.FilterNames...); err != nil {
+			return err
+		}
+		if old := r.query.Get("filter"); old != "" { // before API 1.41
+			filters["reference"] = map[string]bool{old: true}
+		}
+		all, err := images.List(r.Context())
+		if err != nil {
+			return err
+		}
+		matching, err := imageview.Filter(all, filters, func(ref string) (image.Image, error) { return images.Get(r.Context(), ref) })
+		if err != nil {
+			return err
+		}
+		uses, err := countUses(r.Context(), e)
+		if err != nil {
+			return err
+		}
+		summaries := make([]api.Summary, 0, len(matching))
+		for _, img := range matching {
+			summaries = append(summaries, imageview.Summary(img, uses[img.ID.String()]))
+		}
+		return writeJSON(w, r, http.StatusOK, summaries)
+	}
+}
+
+// countUses counts the containers of each image.
+func countUses(ctx context.Context, e keeper) (map[string]int64, error) {
+	containers, err := e.List(ctx, engine.ListOptions{All: true})
+	if err != nil {
+		return nil, err
+	}
+	uses := map[string]int64{}
+	for _, c := range containers {
+		uses[c.ImageID]++
+	}
+	return uses, nil
+}
+
+func inspectImage(images imageReader) handler {
+	return func(w http.ResponseWriter, r *request) error {
+		img, err := images.Get(r.Context(), r.name)
+		if err != nil {
+			return err
+		}
+		i, err := imageview.Inspect(img)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, r, http.StatusOK, i)
+	}
+}
+
+func imageHistory(images imageReader) handler {
+	return func(w http.ResponseWriter, r *request) error {
+		img, err := images.Get(r.Context(), r.name)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, r, http.StatusOK, imageview.History(img))
+	}
+}
+
+func tagImage(images imageReader, e announcer) handler {
+	return func(w http.ResponseWriter, r *request) error {
+		target := joinTag(r.query.Get("repo"), r.query.Get("tag"))
+		if err := images.Tag(r.Context(), r.name, target); err != nil {
+			return err
+		}
+		if img, err := images.Get(r.Context(), target); err == nil {
+			e.ImageEvent(events.ActionTag, img.ID.String(), target)
+		}
+		w.WriteHeader(http.StatusCreated)
+		return nil
+	}
+}
+
+func removeImage(e announcer) handler {
+	return func(w http.ResponseWriter, r *request) error {
+		removed, err := e.RemoveImage(r.Context(), r.name, decode.Bool(r.query, "force"), !decode.Bool(r.query, "noprune"))
+		if err != nil {
+			return err
+		}
+		lines := make([]api.DeleteResponse, 0, len(removed))
+		for _, x := range removed {
+			lines = append(lines, api.DeleteResponse{Untagged: x.Untagged, Deleted: x.Deleted})
+		}
+		return writeJSON(w, r, http.StatusOK, lines)
+	}
+}

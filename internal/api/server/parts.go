@@ -1,0 +1,108 @@
+package server
+
+import (
+	"context"
+	"io"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/system"
+	"github.com/moby/moby/api/types/volume"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/berth-containers/berth/internal/engine"
+	"github.com/berth-containers/berth/internal/image"
+	"github.com/berth-containers/berth/internal/logs"
+)
+
+// Engine is what the server needs of the engine, by groups of handlers.
+type Engine interface {
+	keeper
+	lifecycle
+	observer
+	outputs
+	execs
+	volumes
+	facts
+	announcer
+}
+
+type keeper interface {
+	Create(ctx context.Context, o engine.CreateOptions) (id string, warnings []string, err error)
+	Rename(ctx context.Context, ref, name string) error
+	Remove(ctx context.Context, ref string, o engine.RemoveOptions) error
+	List(ctx context.Context, o engine.ListOptions) ([]container.Summary, error)
+	Inspect(ctx context.Context, ref string, size bool) (container.InspectResponse, error)
+}
+
+type lifecycle interface {
+	starter
+	Pause(ctx context.Context, ref string) error
+	Unpause(ctx context.Context, ref string) error
+}
+
+type starter interface {
+	Start(ctx context.Context, ref string) error
+	Stop(ctx context.Context, ref, signal string, timeout *int) error
+	Restart(ctx context.Context, ref, signal string, timeout *int) error
+	Kill(ctx context.Context, ref, signal string) error
+}
+
+type observer interface {
+	Top(ctx context.Context, ref, psArgs string) (container.TopResponse, error)
+	Wait(ctx context.Context, ref string, condition container.WaitCondition) (<-chan container.WaitResponse, error)
+	Resize(ctx context.Context, ref string, width, height uint16) error
+}
+
+type outputs interface {
+	LogsTTY(ref string) (bool, error)
+	Logs(ctx context.Context, ref string, o engine.LogsOptions, yield func(logs.Message) error) error
+	Attach(ctx context.Context, ref string, o engine.AttachOptions) (*engine.Attached, error)
+}
+
+type execs interface {
+	ExecCreate(ctx context.Context, ref string, q container.ExecCreateRequest) (id string, err error)
+	ExecStart(ctx context.Context, id string, o engine.ExecStartOptions) (*engine.Attached, error)
+	ExecInspect(ctx context.Context, id string) (container.ExecInspectResponse, error)
+	ExecResize(ctx context.Context, id string, width, height uint16) error
+}
+
+type volumes interface {
+	VolumeCreate(ctx context.Context, q volume.CreateRequest) (volume.Volume, error)
+	VolumeList(ctx context.Context, f engine.Filters) (volume.ListResponse, error)
+	VolumeInspect(ctx context.Context, name string) (volume.Volume, error)
+	VolumeRemove(ctx context.Context, name string, force bool) error
+}
+
+type facts interface {
+	NetworkList(ctx context.Context, f engine.Filters) ([]network.Summary, error)
+	NetworkInspect(ctx context.Context, ref string) (network.Inspect, error)
+	Info(ctx context.Context) (system.Info, error)
+	Events(ctx context.Context, o engine.EventsOptions, yield func(events.Message) error) error
+}
+
+type announcer interface {
+	ImageEvent(action events.Action, id, name string)
+	RemoveImage(ctx context.Context, ref string, force, prune bool) ([]image.Removed, error)
+}
+
+// Images is what the server needs of the image store.
+type Images interface {
+	imageReader
+	imageMover
+}
+
+type imageReader interface {
+	Get(ctx context.Context, ref string) (image.Image, error)
+	List(ctx context.Context) ([]image.Image, error)
+	Tag(ctx context.Context, source, target string) error
+}
+
+type imageMover interface {
+	Pull(ctx context.Context, ref, platform string, c image.Credentials, p image.Progress) (image.Image, error)
+	Push(ctx context.Context, ref string, c image.Credentials, p image.Progress) (digest.Digest, int64, error)
+	Load(ctx context.Context, r io.Reader, p image.Progress) (names []string, err error)
+	Save(ctx context.Context, refs []string, w io.Writer) error
+	Import(ctx context.Context, r io.Reader, ref, message string, changes []string, platform string) (digest.Digest, error)
+}

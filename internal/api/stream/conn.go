@@ -1,0 +1,70 @@
+// Package stream carries bytes between clients and processes: hijacked
+// connections, framed logs, lines of JSON. A stream ends when either side is
+// gone or the context ends, and whoever carries it has then nothing running.
+package stream
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/berth-containers/berth/internal/sys/unixsock"
+)
+
+// Conn is a connection that was taken from the HTTP server.
+type Conn struct {
+	net.Conn
+	buffered *bufio.Reader // what the client sent too early, then the rest
+	closing  atomic.Bool
+}
+
+// Hijack takes the connection of a request whose body was read, and answers
+// 101 UPGRADED if the client asked to upgrade, else 200. After an error nothing
+// was answered, unless the connection is broken.
+func Hijack(w http.ResponseWriter, r *http.Request, contentType string) (*Conn, error) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, fmt.Errorf("take over the connection: %w", err)
+	}
+	c := &Conn{Conn: conn, buffered: rw.Reader}
+	head := "HTTP/1.1 200 OK\r\nContent-Type: " + contentType + "\r\n\r\n"
+	if r.Header.Get("Upgrade") != "" {
+		head = "HTTP/1.1 101 UPGRADED\r\nContent-Type: " + contentType + "\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+	}
+	// The server's own time limits end here.
+	err = errors.Join(conn.SetDeadline(time.Time{}), write(conn, head))
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("answer the upgrade: %w", err)
+	}
+	return c, nil
+}
+
+func write(conn net.Conn, s string) error {
+	_, err := conn.Write([]byte(s))
+	return err
+}
+
+func (c *Conn) Read(p []byte) (int, error) { return c.buffered.Read(p) }
+
+// CloseWrite tells the client that no more comes.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// waitGone returns true once the client, which sends no more, has closed its
+// side wholly. TCP does not tell this from a half-close: then it returns false
+// at once and the client's absence shows when something is written.
+func (c *Conn) waitGone() bool {
+	if u, ok := c.Conn.(*net.UnixConn); ok {
+		return unixsock.WaitHangup(u) == nil
+	}
+	return false
+}

@@ -1,0 +1,136 @@
+package config
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// levels are the values of log-level.
+var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+
+func (r *raw) check(s sources, groupGiven bool) (c Config, err error) {
+	c = Config{Group: r.group, InsecureRegistries: r.insecure, TLS: r.tls, Debug: r.debug}
+	c.GroupGiven = groupGiven || s["group"] != ""
+	if c.DataRoot, err = directory(s.of("data-root"), r.dataRoot); err != nil {
+		return c, err
+	}
+	if c.ExecRoot, err = directory(s.of("exec-root"), r.execRoot); err != nil {
+		return c, err
+	}
+	if c.DataRoot == c.ExecRoot {
+		return c, invalid("%s: %s is the data root too: use two directories", s.of("exec-root"), c.ExecRoot)
+	}
+	if c.LogLevel, err = r.level(s); err != nil {
+		return c, err
+	}
+	if c.BridgeSubnet, err = r.subnet(s); err != nil {
+		return c, err
+	}
+	if c.CgroupParent, err = cgroup(s.of("cgroup-parent"), r.cgroupParent); err != nil {
+		return c, err
+	}
+	if r.pidFile != "" {
+		if c.PidFile, err = filepath.Abs(r.pidFile); err != nil {
+			return c, invalid("%s: %v", s.of("pidfile"), err)
+		}
+	}
+	if c.Hosts, err = r.checkHosts(s, c.ExecRoot); err != nil {
+		return c, err
+	}
+	return c, r.checkRegistries(s)
+}
+
+func directory(source, path string) (string, error) {
+	if path == "" {
+		return "", invalid("%s: the path is empty", source)
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", invalid("%s: %v", source, err)
+	}
+	if abs == "/" {
+		return "", invalid("%s: / cannot be the engine's directory: use one of its own", source)
+	}
+	return abs, nil
+}
+
+func (r *raw) level(s sources) (slog.Level, error) {
+	level, ok := levels[r.logLevel]
+	if !ok {
+		return 0, invalid("%s: %q is not one of debug, info, warn, error", s.of("log-level"), r.logLevel)
+	}
+	if r.debug {
+		return slog.LevelDebug, nil
+	}
+	return level, nil
+}
+
+// subnet has room for the bridge and at least one container.
+func (r *raw) subnet(s sources) (netip.Prefix, error) {
+	if r.bridgeSubnet == "" {
+		return netip.Prefix{}, nil
+	}
+	p, err := netip.ParsePrefix(r.bridgeSubnet)
+	if err != nil || !p.Addr().Is4() || p.Bits() < 8 || p.Bits() > 30 {
+		return p, invalid("%s: %q is not an IPv4 subnet from /8 to /30, such as 172.30.0.0/16", s.of("bridge-subnet"), r.bridgeSubnet)
+	}
+	return p.Masked(), nil
+}
+
+func cgroup(source, path string) (string, error) {
+	if !strings.HasPrefix(path, "/") || path == "/" || filepath.Clean(path) != path {
+		return "", invalid("%s: %q is not a path below the root of the cgroups, such as /berth", source, path)
+	}
+	return path, nil
+}
+
+func (r *raw) checkHosts(s sources, execRoot string) ([]string, error) {
+	if len(r.hosts) == 0 {
+		return []string{"unix://" + filepath.Join(execRoot, "berth.sock")}, nil
+	}
+	for _, h := range r.hosts {
+		if err := r.checkHost(s, h); err != nil {
+			return nil, err
+		}
+	}
+	return r.hosts, nil
+}
+
+func (r *raw) checkHost(s sources, host string) error {
+	scheme, rest, _ := strings.Cut(host, "://")
+	switch {
+	case scheme == "unix" && filepath.IsAbs(rest), scheme == "fd":
+		return nil
+	case scheme == "unix":
+		return invalid("%s: %q needs an absolute path, such as unix:///run/berth/berth.sock", s.of("host"), host)
+	case scheme != "tcp":
+		return invalid("%s: %q is none of unix://PATH, tcp://ADDRESS:PORT, fd://", s.of("host"), host)
+	}
+	if _, port, err := net.SplitHostPort(rest); err != nil || port == "" {
+		return invalid("%s: %q needs an address and a port, such as tcp://0.0.0.0:2376", s.of("host"), host)
+	}
+	if !r.tls.Verify {
+		return invalid("%s: %q would let anyone who reaches the port be root: use --tlsverify with --tlscacert, --tlscert and --tlskey", s.of("host"), host)
+	}
+	for flag, file := range map[string]string{"tlscacert": r.tls.CA, "tlscert": r.tls.Cert, "tlskey": r.tls.Key} {
+		if file == "" {
+			return invalid("%s: %q needs the file --%s", s.of("host"), host, flag)
+		}
+	}
+	return nil
+}
+
+var registry = regexp.MustCompile(`^[a-zA-Z0-9.-]+(:[0-9]+)?$|^\[[0-9a-fA-F:]+\](:[0-9]+)?$`)
+
+func (r *raw) checkRegistries(s sources) error {
+	for _, host := range r.insecure {
+		if !registry.MatchString(host) {
+			return invalid("%s: %q is not HOST or HOST:PORT", s.of("insecure-registry"), host)
+		}
+	}
+	return nil
+}
