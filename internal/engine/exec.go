@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/names"
 	"github.com/berth-containers/berth/internal/shim"
+	"github.com/berth-containers/berth/internal/spec"
 )
 
 // exec is one more process of a container. Execs are kept in memory only.
@@ -243,41 +243,20 @@ func (s *execStream) Read(p []byte) (int, error) {
 
 // execProcess is the container's process with the request's differences.
 func (s streams) execProcess(r *container.Record, q api.ExecCreateRequest, o ExecStartOptions) (*specs.Process, error) {
-	base, err := s.process(r, q.Privileged)
+	base, err := s.process(r)
 	if err != nil {
 		return nil, err
 	}
-	p := *base
-	p.Args, p.Terminal, p.ConsoleSize = q.Cmd, q.Tty, nil
-	p.Env = withEnv(base.Env, q.Env)
-	if q.Tty {
-		p.Env = withEnv([]string{"TERM=xterm"}, p.Env)
-		size := o.ConsoleSize
-		if size == nil {
-			size = q.ConsoleSize
-		}
-		if size != nil {
-			p.ConsoleSize = &specs.Box{Height: size[0], Width: size[1]}
-		}
+	if o.ConsoleSize != nil {
+		q.ConsoleSize = o.ConsoleSize
 	}
-	if q.WorkingDir != "" {
-		p.Cwd = q.WorkingDir
-	}
-	if q.User != "" {
-		p.User = specs.User{Username: q.User, Umask: base.User.Umask, AdditionalGids: base.User.AdditionalGids}
-	}
-	return &p, nil
+	return spec.ExecProcess(r, &specs.Spec{Process: base}, q)
 }
 
-// process is that of the container's specification; built anew after a restart
-// of the engine, and for --privileged.
-func (s streams) process(r *container.Record, privileged bool) (*specs.Process, error) {
-	if privileged && !r.HostConfig.Privileged {
-		h := *r.HostConfig
-		h.Privileged = true
-		r = r.Clone()
-		r.HostConfig = &h
-	} else if l := s.live(r.ID); l != nil {
+// process is that of the container's specification; it is built anew after a
+// restart of the engine.
+func (s streams) process(r *container.Record) (*specs.Process, error) {
+	if l := s.live(r.ID); l != nil {
 		if run := l.current(); run != nil && run.process != nil {
 			return run.process, nil
 		}
@@ -291,22 +270,6 @@ func (s streams) process(r *container.Record, privileged bool) (*specs.Process, 
 		return nil, err
 	}
 	return out.Spec.Process, nil
-}
-
-// withEnv returns base with the variables of more in their place.
-func withEnv(base, more []string) []string {
-	at := map[string]int{}
-	env := make([]string, 0, len(base)+len(more))
-	for _, e := range append(append([]string{}, base...), more...) {
-		name, _, _ := strings.Cut(e, "=")
-		if i, ok := at[name]; ok {
-			env[i] = e
-			continue
-		}
-		at[name] = len(env)
-		env = append(env, e)
-	}
-	return env
 }
 
 // execExited takes the end of an exec that the shim tells of.
