@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -35,6 +36,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	if os.Geteuid() != 0 {
+		fmt.Println("skipped: network namespaces need root")
 		os.Exit(0)
 	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)

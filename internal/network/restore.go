@@ -47,18 +47,24 @@ func (n *Network) Restore(ctx context.Context, endpoints []container.Endpoint) e
 func (n *Network) adopt(ep container.Endpoint) {
 	n.mu.Lock()
 	_, known := n.live[ep.ID]
-	n.live[ep.ID] = ep
 	n.mu.Unlock()
 	if known {
 		return
 	}
 	if !n.addrs.Claim(ep.IP.Addr()) {
-		n.log.Warn("address of a running container is not free", "container", ep.ContainerID, "address", ep.IP)
+		// It has no place in this network, and must not free another's.
+		n.log.Warn("running container is left without network: its address is not free",
+			"container", ep.ContainerID, "address", ep.IP, "subnet", n.addrs.Subnet())
+		return
 	}
-	// The mapping stays: the port works, it is only not held against others.
-	if err := n.ports.Adopt(ep.ID, ep.ContainerID, ep.Ports); err != nil {
+	ports, err := n.ports.Adopt(ep.ID, ep.ContainerID, ep.Ports)
+	if err != nil { // the mapping of one that a program took stays: it works
 		n.log.Warn("published port of a running container is not held", "container", ep.ContainerID, "error", err)
 	}
+	ep.Ports = ports
+	n.mu.Lock()
+	n.live[ep.ID] = ep
+	n.mu.Unlock()
 }
 
 // restoreLinks puts the links of the living back on the bridge, where somebody

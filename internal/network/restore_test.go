@@ -18,6 +18,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/network/bridge"
+	"github.com/berth-containers/berth/internal/network/publish"
 )
 
 // crash leaves what the kernel keeps when the engine's process is gone.
@@ -261,5 +262,50 @@ func TestForeignFirewallIsNamed(t *testing.T) {
 	defer shut(t, n)
 	if !strings.Contains(said.String(), "fortress wall") {
 		t.Errorf("log: %s", said.String())
+	}
+}
+
+func TestRestoreOfBrokenRecords(t *testing.T) {
+	c := testConfig(t)
+	n := begin(t, c)
+	web := take(t, n, Request{Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}})
+	defer web.leave()
+	web.serve(80)
+	twin := take(t, n, Request{})
+	defer twin.leave()
+	crash(n)
+	double := web.ep
+	double.ID = newID()
+	twin.ep.Ports = append(web.ep.Ports, container.Port{Proto: "what", ContainerPort: 1})
+	n = open(t, c, web.ep, double, container.Endpoint{ID: newID()}, twin.ep)
+	if got := len(n.endpoints()); got != 2 {
+		t.Errorf("%d endpoints live", got)
+	}
+	if _, err := (box{t: t}).ask("tcp", netip.MustParseAddr("127.0.0.1"), 8080); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestManyMappings(t *testing.T) {
+	n := open(t, testConfig(t))
+	var all []publish.Mapping
+	for port := uint16(1000); port < 11000; port++ {
+		m := publish.Mapping{Proto: "tcp", HostIP: netip.IPv4Unspecified(), HostPort: port, To: netip.AddrPortFrom(n.Gateway().Addr(), 7)}
+		all = append(all, m)
+	}
+	(box{t: t}).serve(7)
+	for _, set := range []func() error{
+		func() error { return n.table.Add(all) },
+		func() error { return n.table.Set(func() []publish.Mapping { return all }) },
+	} {
+		if err := set(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (box{t: t}).ask("tcp", n.Gateway().Addr(), 10999); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := n.table.Remove(all); err != nil {
+		t.Error(err)
 	}
 }

@@ -53,22 +53,30 @@ func (p *Ports) Reserve(endpoint, owner string, ports []container.Port) ([]conta
 	return held, nil
 }
 
-// Adopt holds the ports of an endpoint that was published before. A port that
-// cannot be held is in the error; it is reserved against other containers all
-// the same.
-func (p *Ports) Adopt(endpoint, owner string, ports []container.Port) error {
-	var errs []error
+// Adopt holds the ports of an endpoint that was published before and returns
+// those that are its. What a program has taken meanwhile is in the error and
+// stays the endpoint's; what another container has, or makes no sense, does not.
+func (p *Ports) Adopt(endpoint, owner string, ports []container.Port) ([]container.Port, error) {
+	var (
+		own  []container.Port
+		errs []error
+	)
 	for _, port := range ports {
+		port, err := normal(port)
 		c := &claim{port: port, owner: owner}
-		if err := p.add(endpoint, c); err != nil {
+		if err == nil {
+			err = p.add(endpoint, c)
+		}
+		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
+		own = append(own, port)
 		if err := p.open(c); err != nil {
 			errs = append(errs, inUse(c.port, programOn(c.port), err))
 		}
 	}
-	return errors.Join(errs...)
+	return own, errors.Join(errs...)
 }
 
 // Release gives the ports of an endpoint back.

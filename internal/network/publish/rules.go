@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 
 	"github.com/google/nftables"
@@ -77,10 +78,10 @@ func portField(port uint16) []byte {
 func (t *Table) addRules(mappings []Mapping) error {
 	anyElems, oneElems := elements(mappings)
 	anyMap, oneMap := t.anyAddress(), t.oneAddress()
-	if err := t.conn.AddSet(anyMap, anyElems); err != nil {
+	if err := t.addMap(anyMap, anyElems); err != nil {
 		return err
 	}
-	if err := t.conn.AddSet(oneMap, oneElems); err != nil {
+	if err := t.addMap(oneMap, oneElems); err != nil {
 		return err
 	}
 	t.addFilters()
@@ -104,6 +105,18 @@ func (t *Table) addRules(mappings []Mapping) error {
 	// must come through the host to be translated back.
 	t.rule(post, t.to(expr.CmpOpEq), inside(source, t.subnet), wasTranslated(), masquerade)
 	t.rule(post, t.to(expr.CmpOpNeq), inside(source, t.subnet), masquerade)
+	return nil
+}
+
+func (t *Table) addMap(m *nftables.Set, elems []nftables.SetElement) error {
+	if err := t.conn.AddSet(m, nil); err != nil {
+		return err
+	}
+	for some := range slices.Chunk(elems, perMessage) {
+		if err := t.conn.SetAddElements(m, some); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

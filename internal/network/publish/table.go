@@ -11,10 +11,19 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 
 	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+)
+
+const (
+	// perMessage elements fit a message, whose attributes are at most 64 KiB.
+	perMessage = 256
+	// writeBytes has room for a transaction that publishes every port.
+	writeBytes = 16 << 20
 )
 
 // Mapping sends what arrives for a port of the host to a container.
@@ -38,7 +47,9 @@ type Table struct {
 
 // NewTable prepares the table name for the containers of subnet on bridge.
 func NewTable(name, bridge string, subnet netip.Prefix) (*Table, error) {
-	conn, err := nftables.New(nftables.AsLasting())
+	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
+		return c.SetWriteBuffer(writeBytes)
+	}))
 	if err != nil {
 		return nil, fmt.Errorf("open nftables: %w", err)
 	}
@@ -119,11 +130,10 @@ func (t *Table) change(mappings []Mapping, do func(*nftables.Set, []nftables.Set
 		set  *nftables.Set
 		with []nftables.SetElement
 	}{{t.anyAddress(), any}, {t.oneAddress(), one}} {
-		if len(part.with) == 0 {
-			continue
-		}
-		if err := do(part.set, part.with); err != nil {
-			return fmt.Errorf("%s table %s: %w", what, t.name, err)
+		for some := range slices.Chunk(part.with, perMessage) {
+			if err := do(part.set, some); err != nil {
+				return fmt.Errorf("%s table %s: %w", what, t.name, err)
+			}
 		}
 	}
 	return t.flush(what + " table " + t.name)

@@ -73,6 +73,10 @@ func (m *Maker) Make() (Sandbox, error) {
 func (m *Maker) MakeAt(a netip.Addr) (Sandbox, error) {
 	s := Sandbox{Addr: a, HostLink: m.HostLink(a)}
 	ns, err := netns.New(func(ns *os.File) error { return m.furnish(ns, s) })
+	if errors.Is(err, syscall.EXFULL) {
+		return Sandbox{}, errdefs.ErrResourceExhausted.WithMessage(
+			fmt.Sprintf("bridge %s is full: it has room for 1023 containers; use --network host or none", m.Bridge))
+	}
 	if err != nil {
 		return Sandbox{}, fmt.Errorf("make sandbox %s: %w", a, err)
 	}
