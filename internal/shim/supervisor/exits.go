@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/berth-containers/berth/internal/shim"
-	"github.com/berth-containers/berth/internal/sys/unixsock"
 )
 
 // listener is a connection that is told exits.
@@ -48,10 +47,17 @@ func (s *Server) exits(conn *net.UnixConn) {
 	}
 	s.listeners[l] = struct{}{}
 	s.mu.Unlock()
-	gone := make(chan struct{})
+	// One reader for both the acknowledgements and the end.
+	gone, acks := make(chan struct{}), make(chan struct{}, 1)
 	go func() {
 		defer close(gone)
-		unixsock.WaitHangup(conn)
+		var ack struct{}
+		for shim.ReadFrame(conn, &ack) == nil {
+			select {
+			case acks <- ack:
+			default: // nothing was told: a client out of step
+			}
+		}
 	}()
 	defer func() {
 		s.mu.Lock()
@@ -62,7 +68,13 @@ func (s *Server) exits(conn *net.UnixConn) {
 	}()
 	for {
 		for _, e := range l.take() {
-			if !s.tell(conn, e) {
+			if shim.WriteFrame(conn, e) != nil {
+				return
+			}
+			select {
+			case <-acks:
+				s.acknowledged(e)
+			case <-gone:
 				return
 			}
 		}
@@ -74,17 +86,9 @@ func (s *Server) exits(conn *net.UnixConn) {
 	}
 }
 
-// tell sends one exit and waits until it was taken note of.
-func (s *Server) tell(conn *net.UnixConn, e shim.Exit) bool {
-	if shim.WriteFrame(conn, e) != nil {
-		return false
-	}
-	var ack struct{}
-	if shim.ReadFrame(conn, &ack) != nil {
-		return false
-	}
+// acknowledged forgets what a client has taken note of.
+func (s *Server) acknowledged(e shim.Exit) {
 	if e.ExecID != "" {
 		s.forgetExec(key{e.ID, e.ExecID})
 	}
-	return true
 }
