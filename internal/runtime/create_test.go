@@ -213,6 +213,8 @@ func TestFailures(t *testing.T) {
 		{name: "user namespace", args: []string{"true"}, change: func(s *specs.Spec) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "user"})
 		}, kind: errdefs.IsNotImplemented, text: "user namespaces are not supported"},
+		{name: "profile", args: []string{"true"}, change: func(s *specs.Spec) { s.Process.ApparmorProfile = "docker-default" },
+			kind: errdefs.IsNotImplemented, text: "process.apparmorProfile is not supported"},
 		{name: "sysctl of the host", args: []string{"true"}, change: func(s *specs.Spec) {
 			s.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
 			s.Linux.Namespaces = s.Linux.Namespaces[:2]

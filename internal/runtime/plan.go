@@ -57,7 +57,39 @@ func newPlan(spec *specs.Spec) (plan, error) {
 	if p.all&unix.CLONE_NEWNS == 0 {
 		return p, errdefs.ErrInvalidArgument.WithMessage("a container needs a mount namespace: add one to linux.namespaces")
 	}
+	if what := unsupported(spec); what != "" {
+		return p, errdefs.ErrNotImplemented.WithMessage(what + " is not supported by this version; take it out of the specification")
+	}
 	return p, validate(spec, p)
+}
+
+// unsupported names what would be silently missing otherwise.
+func unsupported(spec *specs.Spec) string {
+	process, linux := spec.Process, spec.Linux
+	mapped := func(m specs.Mount) bool { return len(m.UIDMappings)+len(m.GIDMappings) > 0 }
+	for _, row := range []struct {
+		set  bool
+		name string
+	}{
+		{process.ApparmorProfile != "" && process.ApparmorProfile != "unconfined", "process.apparmorProfile"},
+		{process.SelinuxLabel != "", "process.selinuxLabel"},
+		{process.Scheduler != nil, "process.scheduler"},
+		{process.IOPriority != nil, "process.ioPriority"},
+		{spec.Hooks != nil, "hooks"},
+		{len(linux.UIDMappings)+len(linux.GIDMappings) > 0, "linux.uidMappings"},
+		{slices.ContainsFunc(spec.Mounts, mapped), "an ID-mapped mount"},
+		{linux.IntelRdt != nil, "linux.intelRdt"},
+		{linux.Personality != nil, "linux.personality"},
+		{linux.MemoryPolicy != nil, "linux.memoryPolicy"},
+		{len(linux.NetDevices) > 0, "linux.netDevices"},
+		{len(linux.TimeOffsets) > 0, "linux.timeOffsets"},
+		{linux.MountLabel != "", "linux.mountLabel"},
+	} {
+		if row.set {
+			return row.name
+		}
+	}
+	return ""
 }
 
 func validate(spec *specs.Spec, p plan) error {

@@ -101,9 +101,6 @@ func (e *env) prepare(id, bundle string) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	if spec.Hooks != nil {
-		return nil, errors.New("hooks are not supported by this version of berth-runtime; take \"hooks\" out of config.json")
-	}
 	if spec.Linux == nil {
 		spec.Linux = &specs.Linux{}
 	}
