@@ -20,7 +20,7 @@ type attached struct {
 }
 
 // attach serves a stream until the process has ended or the client has gone.
-func (s *Server) attach(conn *net.UnixConn, r shim.Request) {
+func (s attaching) attach(conn *net.UnixConn, r shim.Request) {
 	q, err := decode[shim.AttachRequest](r)
 	if err == nil {
 		err = checkID(q.ID)
@@ -52,7 +52,7 @@ func (s *Server) attach(conn *net.UnixConn, r shim.Request) {
 }
 
 // join adds the stream to its process, or lets it wait for one.
-func (s *Server) join(k key, a *attached) {
+func (s attaching) join(k key, a *attached) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.procs[k]
@@ -68,7 +68,7 @@ func (s *Server) join(k key, a *attached) {
 }
 
 // admit gives p the streams that waited for it.
-func (s *Server) admit(p *proc) {
+func (s attaching) admit(p *proc) {
 	s.mu.Lock()
 	delete(s.starting, p.key)
 	waiting := s.waiting[p.key]
@@ -83,7 +83,7 @@ func (s *Server) admit(p *proc) {
 	}
 }
 
-func (s *Server) leave(k key, a *attached) {
+func (s attaching) leave(k key, a *attached) {
 	a.stream.End()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,7 +138,7 @@ func (a *attached) untilGone() {
 
 // feed carries the client's bytes to the process, then closes its input if
 // that was to be.
-func (s *Server) feed(p *proc, stream *stdio.Stream) {
+func (s attaching) feed(p *proc, stream *stdio.Stream) {
 	for {
 		buf, n, err := s.receive(stream.Conn)
 		if n > 0 {
@@ -164,7 +164,7 @@ func (s *Server) feed(p *proc, stream *stdio.Stream) {
 }
 
 // receive waits for bytes and only then takes a buffer.
-func (s *Server) receive(conn *net.UnixConn) (buf *[4096]byte, n int, err error) {
+func (s attaching) receive(conn *net.UnixConn) (buf *[4096]byte, n int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, 0, err
@@ -183,7 +183,7 @@ func (s *Server) receive(conn *net.UnixConn) (buf *[4096]byte, n int, err error)
 	return buf, n, errors.Join(err, failed)
 }
 
-func (s *Server) release4k(buf *[4096]byte) {
+func (s attaching) release4k(buf *[4096]byte) {
 	if buf != nil {
 		s.inputs.Put(buf)
 	}
@@ -201,7 +201,7 @@ func (p *proc) write(b []byte) {
 
 // closeStdin ends the input of p. The second holder closes its end first: else
 // the program would not see the end.
-func (s *Server) closeStdin(p *proc) {
+func (s attaching) closeStdin(p *proc) {
 	p.input.Lock()
 	defer p.input.Unlock()
 	st := p.snapshot()

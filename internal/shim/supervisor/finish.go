@@ -13,7 +13,7 @@ import (
 // finish records the end of p: first its output is drained into the log and
 // the streams, then the exit is on disk, then everybody is told, and what is left
 // of it is removed.
-func (s *Server) finish(p *proc, status syscall.WaitStatus, unknown string) {
+func (s ending) finish(p *proc, status syscall.WaitStatus, unknown string) {
 	st := p.snapshot()
 	exit := shim.Exit{ID: st.ID, ExecID: st.ExecID, Pid: st.Pid, Code: -1, Unknown: unknown, At: time.Now()}
 	if unknown == "" {
@@ -53,7 +53,7 @@ func (s *Server) finish(p *proc, status syscall.WaitStatus, unknown string) {
 }
 
 // linger lets what outlives an exec write on until its container ends.
-func (s *Server) linger(p *proc, pumps []*stdio.Pump) {
+func (s ending) linger(p *proc, pumps []*stdio.Pump) {
 	s.mu.Lock()
 	container := s.procs[key{p.key.id, ""}]
 	s.mu.Unlock()
@@ -78,7 +78,7 @@ func (p *proc) keep(pump *stdio.Pump) bool {
 	return true
 }
 
-func (s *Server) oomKilled(st state) bool {
+func (s ending) oomKilled(st state) bool {
 	killed, err := s.runtime.OOMKilled(st.CgroupPath)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.log.Warn("whether memory ran out is not known", "container", st.ID, "error", err)
@@ -86,14 +86,14 @@ func (s *Server) oomKilled(st state) bool {
 	return killed
 }
 
-func (s *Server) removeCgroup(st state) {
+func (s ending) removeCgroup(st state) {
 	if err := s.runtime.RemoveCgroup(st.CgroupPath); err != nil {
 		s.log.Warn("cgroup is left behind", "container", st.ID, "cgroup", st.CgroupPath, "error", err)
 	}
 }
 
 // clean removes what is left of p but its record.
-func (s *Server) clean(p *proc, st state) {
+func (s ending) clean(p *proc, st state) {
 	defer close(p.cleaned)
 	s.holders.drop(p.key)
 	if p.sink != nil {
@@ -122,7 +122,7 @@ func (s *Server) clean(p *proc, st state) {
 }
 
 // announce tells an exit to all that listen and keeps it for those to come.
-func (s *Server) announce(p *proc, exit shim.Exit) {
+func (s ending) announce(p *proc, exit shim.Exit) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.announced = true

@@ -133,13 +133,13 @@ func (hs *holders) dropStdin(k key) {
 }
 
 // share gives the holder, if there is one, what there is of p.
-func (s *Server) share(p *proc) {
+func (s holding) share(p *proc) {
 	if h := s.holders.get(); h != nil {
 		s.shareWith(h, p)
 	}
 }
 
-func (s *Server) shareWith(h *holder, p *proc) {
+func (s holding) shareWith(h *holder, p *proc) {
 	p.mu.Lock()
 	keep := map[string]*os.File{holdPidfd: p.pidfd, holdConsole: p.console}
 	if p.stdin != nil && p.stdin != p.console && !p.state.StdinClosed {
@@ -164,7 +164,7 @@ func (s *Server) shareWith(h *holder, p *proc) {
 	}
 }
 
-func (s *Server) shareOutputs(h *holder, p *proc) {
+func (s holding) shareOutputs(h *holder, p *proc) {
 	// A pipe that somebody has open keeps its bytes when the program ends;
 	// the next shim finds them by opening it by name.
 	for _, stream := range p.streams() {
@@ -175,7 +175,7 @@ func (s *Server) shareOutputs(h *holder, p *proc) {
 }
 
 // hold serves the second holder.
-func (s *Server) hold(conn *net.UnixConn) {
+func (s holding) hold(conn *net.UnixConn) {
 	if !respond(conn, nil, nil) {
 		return
 	}
@@ -223,7 +223,7 @@ func (s *Server) hold(conn *net.UnixConn) {
 }
 
 // offers takes what the holder kept for an earlier shim.
-func (s *Server) offers(conn *net.UnixConn) (names []string, ok bool) {
+func (s holding) offers(conn *net.UnixConn) (names []string, ok bool) {
 	defer s.offersDone()
 	for {
 		conn.SetReadDeadline(time.Now().Add(requestTimeout))
@@ -248,7 +248,7 @@ func (s *Server) offers(conn *net.UnixConn) (names []string, ok bool) {
 func (s *Server) offersDone() { s.once.Do(func() { close(s.offered) }) }
 
 // named returns the process of a holder's key if it has not ended.
-func (s *Server) named(name string) *proc {
+func (s holding) named(name string) *proc {
 	id, rest, _ := strings.Cut(name, "/")
 	execID, _, _ := strings.Cut(rest, "/")
 	return s.running(key{id, execID})
@@ -256,7 +256,7 @@ func (s *Server) named(name string) *proc {
 
 // adopt gives a descriptor to the process that misses it; false: it is not
 // needed.
-func (s *Server) adopt(name string, f *os.File) bool {
+func (s holding) adopt(name string, f *os.File) bool {
 	p := s.named(name)
 	if p == nil {
 		return false

@@ -128,13 +128,13 @@ func (s *Server) useConsole(p *proc, console *os.File) (*os.File, error) {
 }
 
 // watch waits for the end of p and records it.
-func (s *Server) watch(p *proc) {
+func (s ending) watch(p *proc) {
 	status, unknown := s.await(p)
 	s.finish(p, status, unknown)
 }
 
 // await returns how p ended, or why that can't be known.
-func (s *Server) await(p *proc) (status syscall.WaitStatus, unknown string) {
+func (s ending) await(p *proc) (status syscall.WaitStatus, unknown string) {
 	handle := p.handle()
 	if handle == nil {
 		if handle = s.offeredTo(p); handle == nil {
@@ -160,7 +160,7 @@ func (s *Server) await(p *proc) (status syscall.WaitStatus, unknown string) {
 }
 
 // offeredTo waits for the second holder's pidfd of p; nil if it has none.
-func (s *Server) offeredTo(p *proc) *os.File {
+func (s ending) offeredTo(p *proc) *os.File {
 	select {
 	case f := <-p.offer:
 		return f

@@ -50,6 +50,15 @@ type Server struct {
 	listeners map[*listener]struct{}
 }
 
+// The server's work, by subject.
+type (
+	launching struct{ *Server } // start and exec
+	ending    struct{ *Server } // exits, and what is removed after them
+	attaching struct{ *Server } // streams
+	holding   struct{ *Server } // the second holder
+	takeover  struct{ *Server } // what an earlier shim left
+)
+
 // offerTimeout is how long processes that ended unseen wait for a holder.
 const offerTimeout = 30 * time.Second
 
@@ -73,7 +82,7 @@ func New(execRoot string, r Runtime, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	s.lock = lock
-	if err := s.takeOver(); err != nil {
+	if err := (takeover{s}).takeOver(); err != nil {
 		lock.Close()
 		return nil, err
 	}
@@ -201,15 +210,15 @@ func (s *Server) serve(conn *net.UnixConn) {
 func (s *Server) dispatch(ctx context.Context, conn *net.UnixConn, r shim.Request) {
 	switch r.Method {
 	case shim.MethodStart:
-		answer(conn, r, func(q startRequest) (any, error) { return s.start(ctx, q) })
+		answer(conn, r, func(q startRequest) (any, error) { return launching{s}.start(ctx, q) })
 	case shim.MethodExec:
-		answer(conn, r, func(q shim.ExecRequest) (any, error) { return s.exec(ctx, q) })
+		answer(conn, r, func(q shim.ExecRequest) (any, error) { return launching{s}.exec(ctx, q) })
 	case shim.MethodAttach:
-		s.attach(conn, r)
+		attaching{s}.attach(conn, r)
 	case shim.MethodExits:
 		s.exits(conn)
 	case shim.MethodHold:
-		s.hold(conn)
+		holding{s}.hold(conn)
 	case shim.MethodPing:
 		respond(conn, nil, nil)
 	case shim.MethodList:

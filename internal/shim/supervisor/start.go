@@ -26,7 +26,7 @@ type startRequest struct {
 }
 
 // start runs a container.
-func (s *Server) start(ctx context.Context, q startRequest) (_ shim.StartResponse, err error) {
+func (s launching) start(ctx context.Context, q startRequest) (_ shim.StartResponse, err error) {
 	var spec specs.Spec
 	if err := errors.Join(checkID(q.ID), logs.Validate(q.Log.Driver, q.Log.Opts)); err != nil {
 		return shim.StartResponse{}, err
@@ -66,25 +66,25 @@ func (s *Server) start(ctx context.Context, q startRequest) (_ shim.StartRespons
 }
 
 // execute lets a created container run its program.
-func (s *Server) execute(p *proc, made Created) (shim.StartResponse, error) {
+func (s launching) execute(p *proc, made Created) (shim.StartResponse, error) {
 	warnings, err := made.Start()
 	if err != nil {
 		p.failed = true
 		pidfd.Signal(p.pidfd, syscall.SIGKILL)
-		s.watch(p)
+		ending{s.Server}.watch(p)
 		return shim.StartResponse{}, err
 	}
 	closeFiles(made.Pidfd, made.Console)
 	if err := s.change(p, func(st *state) { st.Running, st.StartedAt = true, time.Now() }); err != nil {
 		s.log.Warn("a next shim will not know that the container runs", "container", p.key.id, "error", err)
 	}
-	s.work.Go(func() { s.watch(p) })
+	s.work.Go(func() { ending{s.Server}.watch(p) })
 	st := p.snapshot()
 	return shim.StartResponse{Pid: st.Pid, StartedAt: st.StartedAt, CgroupPath: st.CgroupPath, Warnings: warnings}, nil
 }
 
 // exec runs one more process in a container.
-func (s *Server) exec(ctx context.Context, q shim.ExecRequest) (_ shim.StartResponse, err error) {
+func (s launching) exec(ctx context.Context, q shim.ExecRequest) (_ shim.StartResponse, err error) {
 	if err := errors.Join(checkID(q.ID), checkID(q.ExecID)); err != nil {
 		return shim.StartResponse{}, err
 	}
@@ -118,7 +118,7 @@ func (s *Server) exec(ctx context.Context, q shim.ExecRequest) (_ shim.StartResp
 		return shim.StartResponse{}, err
 	}
 	closeFiles(made.Pidfd, made.Console)
-	s.work.Go(func() { s.watch(p) })
+	s.work.Go(func() { ending{s.Server}.watch(p) })
 	return shim.StartResponse{Pid: made.Pid, StartedAt: p.snapshot().StartedAt, Warnings: made.Warnings}, nil
 }
 
@@ -136,7 +136,7 @@ func sharedPids(spec *specs.Spec) bool {
 
 // reserve puts p on the list; an ended run of the same container that was
 // released is waited for.
-func (s *Server) reserve(ctx context.Context, p *proc) error {
+func (s launching) reserve(ctx context.Context, p *proc) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping() {
@@ -151,7 +151,7 @@ func (s *Server) reserve(ctx context.Context, p *proc) error {
 }
 
 // settle ends the streams that waited for p if it was not even created.
-func (s *Server) settle(p *proc) {
+func (s launching) settle(p *proc) {
 	s.mu.Lock()
 	var waiting []*attached
 	if s.starting[p.key] {
@@ -166,7 +166,7 @@ func (s *Server) settle(p *proc) {
 }
 
 // abandon takes a process that was not started off the list again.
-func (s *Server) abandon(p *proc) error {
+func (s launching) abandon(p *proc) error {
 	s.mu.Lock()
 	delete(s.procs, p.key)
 	s.mu.Unlock()
@@ -192,7 +192,7 @@ func (s *Server) abandon(p *proc) error {
 
 // launch makes the stdio of p, lets make create the process with it, and starts
 // to carry its output.
-func (s *Server) launch(p *proc, make func([3]*os.File) (Created, error)) (Created, error) {
+func (s launching) launch(p *proc, make func([3]*os.File) (Created, error)) (Created, error) {
 	files, outputs, err := s.stdio(p)
 	defer closeFiles(files[:]...)
 	if err != nil {
@@ -216,7 +216,7 @@ func (s *Server) launch(p *proc, make func([3]*os.File) (Created, error)) (Creat
 		outputs, err = append(outputs, console), errors.Join(err, consoleErr)
 	}
 	// First the streams, then the pumps: no byte comes before its readers.
-	s.admit(p)
+	attaching{s.Server}.admit(p)
 	for i, out := range outputs {
 		s.pump(p, out, logs.Stream(i+1))
 	}
@@ -224,12 +224,12 @@ func (s *Server) launch(p *proc, make func([3]*os.File) (Created, error)) (Creat
 		s.kill(p, made)
 		return Created{}, err
 	}
-	s.share(p)
+	holding{s.Server}.share(p)
 	return made, nil
 }
 
 // kill ends a process that can't be kept.
-func (s *Server) kill(p *proc, made Created) {
+func (s launching) kill(p *proc, made Created) {
 	p.failed = true
 	if p.handle() == nil {
 		// Not reaped yet, so the number is still its own.
@@ -237,12 +237,12 @@ func (s *Server) kill(p *proc, made Created) {
 		return
 	}
 	pidfd.Signal(p.pidfd, syscall.SIGKILL)
-	s.watch(p)
+	ending{s.Server}.watch(p)
 	closeFiles(made.Pidfd, made.Console)
 }
 
 // stdio makes the pipes of p: files are the program's, outputs ours.
-func (s *Server) stdio(p *proc) (files [3]*os.File, outputs []*os.File, err error) {
+func (s launching) stdio(p *proc) (files [3]*os.File, outputs []*os.File, err error) {
 	if p.state.TTY {
 		return files, nil, nil // the runtime makes the terminal
 	}

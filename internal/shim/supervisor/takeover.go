@@ -16,7 +16,7 @@ import (
 
 // takeOver goes on with what an earlier shim left in the exec root. An entry
 // that can't be understood is said and left alone: the others must go on.
-func (s *Server) takeOver() error {
+func (s takeover) takeOver() error {
 	dirs, err := os.ReadDir(filepath.Join(string(s.places), "shim"))
 	if err != nil {
 		return fmt.Errorf("list containers: %w", err)
@@ -29,7 +29,7 @@ func (s *Server) takeOver() error {
 	return nil
 }
 
-func (s *Server) takeOverContainer(id string) error {
+func (s takeover) takeOverContainer(id string) error {
 	entries, err := os.ReadDir(s.places.dir(id))
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func (s *Server) takeOverContainer(id string) error {
 }
 
 // keptExecs finds the exits of execs of which nothing else is left.
-func (s *Server) keptExecs(id string, entries []os.DirEntry) error {
+func (s takeover) keptExecs(id string, entries []os.DirEntry) error {
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), "."+exitFile)
 		execID, isExec := strings.CutPrefix(name, "exec-")
@@ -81,7 +81,7 @@ func endedProc(st state, exit *shim.Exit) *proc {
 	return p
 }
 
-func (s *Server) takeOverProcess(k key) error {
+func (s takeover) takeOverProcess(k key) error {
 	var st state
 	if err := readJSON(s.places.file(k, stateFile), &st); err != nil {
 		return err
@@ -97,7 +97,7 @@ func (s *Server) takeOverProcess(k key) error {
 		s.work.Go(func() {
 			defer close(p.cleaned)
 			if st.ExecID == "" && st.CgroupPath != "" {
-				s.removeCgroup(st)
+				ending{s.Server}.removeCgroup(st)
 			}
 		})
 		return nil
@@ -109,7 +109,7 @@ func (s *Server) takeOverProcess(k key) error {
 }
 
 // resume goes on with a process whose end nobody saw.
-func (s *Server) resume(p *proc) error {
+func (s takeover) resume(p *proc) error {
 	p.pidfd = find(p.state)
 	if !p.state.Running && p.pidfd != nil {
 		// It waits before its execve for a shim that is gone; Start failed.
@@ -122,7 +122,7 @@ func (s *Server) resume(p *proc) error {
 		s.reopen(p)
 	}
 	s.procs[p.key] = p
-	s.work.Go(func() { s.watch(p) })
+	s.work.Go(func() { ending{s.Server}.watch(p) })
 	return nil
 }
 
@@ -142,7 +142,7 @@ func find(st state) *os.File {
 }
 
 // reopen opens the pipes of p by name: they are as the earlier shim left them.
-func (s *Server) reopen(p *proc) {
+func (s takeover) reopen(p *proc) {
 	for _, stream := range p.streams() {
 		f, err := fifo.OpenReader(s.places.file(p.key, stream.String()))
 		if err != nil {
@@ -163,7 +163,7 @@ func (s *Server) reopen(p *proc) {
 }
 
 // adoptConsole takes a terminal's master from the second holder.
-func (s *Server) adoptConsole(p *proc, f *os.File) bool {
+func (s holding) adoptConsole(p *proc, f *os.File) bool {
 	p.mu.Lock()
 	missing := p.state.TTY && p.console == nil
 	p.mu.Unlock()
