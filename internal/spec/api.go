@@ -1,6 +1,7 @@
 // Package spec turns a container's record into an OCI runtime specification:
 // namespaces, mounts, capabilities, seccomp, devices, limits, with Docker's
-// defaults. It is pure: it reads nothing but its input and the host facts in it.
+// defaults. It is pure: it reads nothing but its input and what Input.Devices
+// tells of the host's devices, and it keeps nothing that a crash could leave.
 package spec
 
 import (
@@ -26,7 +27,9 @@ type Input struct {
 	CgroupParent string
 	// CgroupV2 is whether the host has the unified hierarchy only.
 	CgroupV2 bool
-	// Secrets of the host that a warning names, and the sysctl that are safe, are constants.
+	// Devices lists the device nodes at a path of the host: the node itself, or
+	// those below a directory. nil is HostDevices.
+	Devices func(path string) ([]specs.LinuxDevice, error)
 }
 
 // Output is the specification and what the user should be told.

@@ -1,0 +1,142 @@
+package spec
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// hostNS as a namespace's path stays in the engine's.
+const hostNS = "host"
+
+func invalid(format string, args ...any) error {
+	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(format, args...))
+}
+
+// builder holds one container's specification while it is made.
+type builder struct {
+	Input
+	config   *container.Config
+	host     *container.HostConfig
+	security security
+	spec     *specs.Spec
+	warnings []string
+}
+
+// Build returns the specification of a container's next run. An error is
+// InvalidArgument and names the option.
+func Build(in Input) (Output, error) {
+	b := &builder{Input: in, config: in.Record.Config, host: in.Record.HostConfig}
+	if err := Validate(b.config, b.host); err != nil {
+		return Output{}, err
+	}
+	if b.Devices == nil {
+		b.Devices = HostDevices
+	}
+	var err error
+	if b.security, err = parseSecurity(b.host.SecurityOpt); err != nil {
+		return Output{}, err
+	}
+	b.warnings = append(b.warnings, b.security.warnings...)
+	b.spec = &specs.Spec{
+		Version:     specs.Version,
+		Root:        &specs.Root{Path: "rootfs", Readonly: b.host.ReadonlyRootfs},
+		Annotations: b.host.Annotations,
+		Linux:       &specs.Linux{CgroupsPath: b.cgroup()},
+	}
+	for _, step := range []func() error{b.namespaces, b.process, b.mounts, b.devices, b.resources, b.sysctls, b.confine} {
+		if err := step(); err != nil {
+			return Output{}, err
+		}
+	}
+	return Output{Spec: b.spec, Warnings: b.warnings}, nil
+}
+
+func (b *builder) cgroup() string {
+	parent := b.CgroupParent
+	if b.host.CgroupParent != "" {
+		parent = b.host.CgroupParent
+	}
+	return path.Join("/", parent, b.Record.ID)
+}
+
+// joined is what path says, or the mode that the user gave.
+func joined(path string, host bool) string {
+	if path == "" && host {
+		return hostNS
+	}
+	return path
+}
+
+func (b *builder) netNS() string { return joined(b.NetNS, b.host.NetworkMode.IsHost()) }
+func (b *builder) pidNS() string { return joined(b.PidNS, b.host.PidMode.IsHost()) }
+func (b *builder) ipcNS() string { return joined(b.IpcNS, b.host.IpcMode.IsHost()) }
+func (b *builder) utsNS() string { return joined(b.UtsNS, b.host.UTSMode.IsHost()) }
+
+func (b *builder) namespaces() error {
+	list := []specs.LinuxNamespace{{Type: specs.MountNamespace}}
+	for _, ns := range []specs.LinuxNamespace{
+		{Type: specs.NetworkNamespace, Path: b.netNS()},
+		{Type: specs.UTSNamespace, Path: b.utsNS()},
+		{Type: specs.PIDNamespace, Path: b.pidNS()},
+		{Type: specs.IPCNamespace, Path: b.ipcNS()},
+	} {
+		if ns.Path != hostNS {
+			list = append(list, ns)
+		}
+	}
+	if m := b.host.CgroupnsMode; m.IsPrivate() || m.IsEmpty() && b.CgroupV2 {
+		list = append(list, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+	}
+	b.spec.Linux.Namespaces = list
+	if b.utsNS() == "" {
+		b.spec.Hostname, b.spec.Domainname = hostname(b.Record.ID, b.config), b.config.Domainname
+	}
+	return nil
+}
+
+const shortID = 12
+
+func hostname(id string, c *container.Config) string {
+	if c.Hostname != "" || len(id) < shortID {
+		return c.Hostname
+	}
+	return id[:shortID]
+}
+
+// confine sets seccomp and the paths that are not to be seen or written.
+func (b *builder) confine() error {
+	l := b.spec.Linux
+	if b.host.Privileged {
+		return b.seccomp()
+	}
+	l.MaskedPaths, l.ReadonlyPaths = b.host.MaskedPaths, b.host.ReadonlyPaths
+	if l.MaskedPaths == nil && !b.security.openPaths {
+		l.MaskedPaths = []string{
+			"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+			"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
+			"/sys/devices/virtual/powercap", "/sys/firmware",
+		}
+	}
+	if l.ReadonlyPaths == nil && !b.security.openPaths {
+		l.ReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+	}
+	return b.seccomp()
+}
+
+// groups returns the numbers of --group-add.
+func groups(list []string) ([]uint32, error) {
+	var gids []uint32
+	for _, g := range list {
+		n, err := strconv.ParseUint(g, 10, 32)
+		if err != nil {
+			return nil, invalid("group-add %q is not a number: names in the container's /etc/group are not looked up, give the group's number", g)
+		}
+		gids = append(gids, uint32(n))
+	}
+	return gids, nil
+}
