@@ -65,7 +65,7 @@ func (b *background) stop() {
 }
 
 // collectLater deletes in the background what nobody owns any more.
-func (s *Store) collectLater() {
+func (s *depot) collectLater() {
 	s.background.kick(func() {
 		if err := s.collect(s.scope(context.Background())); err != nil {
 			s.log.Warn("collect images", "error", err)
@@ -75,7 +75,7 @@ func (s *Store) collectLater() {
 
 // collect deletes the blobs and layers without an owner: owners are names,
 // leases of what is being fetched, and rootfs.
-func (s *Store) collect(ctx context.Context) error {
+func (s *depot) collect(ctx context.Context) error {
 	if err := s.mark(ctx); err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (s *Store) collect(ctx context.Context) error {
 
 // mark takes what nobody owns out of the database and deletes the blobs. A
 // rootfs made meanwhile waits: its chain might be one that is going.
-func (s *Store) mark(ctx context.Context) error {
+func (s *depot) mark(ctx context.Context) error {
 	s.collecting.Lock()
 	defer s.collecting.Unlock()
 	if err := s.leaseRootfs(ctx); err != nil {
@@ -103,7 +103,7 @@ func (s *Store) mark(ctx context.Context) error {
 }
 
 // leaseRootfs makes the chains below every rootfs owned by one lease.
-func (s *Store) leaseRootfs(ctx context.Context) error {
+func (s *depot) leaseRootfs(ctx context.Context) error {
 	keys, err := s.writable.Keys()
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func chainResource(chain string) leases.Resource {
 
 // lease returns a context whose blobs and snapshots stay until done is called.
 // done(err) with an error collects at once, so that a failure leaves nothing.
-func (s *Store) lease(ctx context.Context) (leased context.Context, done func(error), err error) {
+func (s *depot) lease(ctx context.Context) (leased context.Context, done func(error), err error) {
 	l, err := s.leases.Create(ctx, leases.WithRandomID(), leases.WithLabel(leaseLabel, "work"))
 	if err != nil {
 		return nil, nil, fmt.Errorf("take lease: %w", err)
@@ -173,7 +173,7 @@ func (s *Store) lease(ctx context.Context) (leased context.Context, done func(er
 }
 
 // holdBlob makes the lease of ctx an owner of a blob and says if it is there.
-func (s *Store) holdBlob(ctx context.Context, d digest.Digest) (bool, error) {
+func (s *depot) holdBlob(ctx context.Context, d digest.Digest) (bool, error) {
 	if err := s.hold(ctx, leases.Resource{ID: d.String(), Type: "content"}); err != nil {
 		return false, err
 	}
@@ -191,7 +191,7 @@ func (s *Store) holdBlob(ctx context.Context, d digest.Digest) (bool, error) {
 }
 
 // holdChain does the same for an unpacked chain of layers.
-func (s *Store) holdChain(ctx context.Context, chain string) (bool, error) {
+func (s *depot) holdChain(ctx context.Context, chain string) (bool, error) {
 	if err := s.hold(ctx, chainResource(chain)); err != nil {
 		return false, err
 	}
@@ -206,7 +206,7 @@ func (s *Store) holdChain(ctx context.Context, chain string) (bool, error) {
 }
 
 // hold adds before it looks: a collection either sees the lease or is over.
-func (s *Store) hold(ctx context.Context, r leases.Resource) error {
+func (s *depot) hold(ctx context.Context, r leases.Resource) error {
 	id, ok := leases.FromContext(ctx)
 	if !ok {
 		return nil

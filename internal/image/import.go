@@ -114,7 +114,7 @@ func (s *Store) importLayer(ctx context.Context, r io.Reader, name string, c *co
 }
 
 // ingest stores a layer of which nothing is known and unpacks it into l.
-func (s *Store) ingest(ctx context.Context, r io.Reader, l *staged) (ocispec.Descriptor, error) {
+func (s *installer) ingest(ctx context.Context, r io.Reader, l *staged) (ocispec.Descriptor, error) {
 	w, err := content.OpenWriter(ctx, s.blobs, content.WithRef("import-"+rand.Text()))
 	if err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("open blob: %w", err)
@@ -135,7 +135,7 @@ func (s *Store) ingest(ctx context.Context, r io.Reader, l *staged) (ocispec.Des
 }
 
 // writeImage writes the configuration and the manifest of an image made here.
-func (s *Store) writeImage(ctx context.Context, c *config, layers []ocispec.Descriptor) (*parsed, error) {
+func (s *depot) writeImage(ctx context.Context, c *config, layers []ocispec.Descriptor) (*parsed, error) {
 	b, err := json.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("encode configuration: %w", err)
@@ -158,7 +158,7 @@ func (s *Store) writeImage(ctx context.Context, c *config, layers []ocispec.Desc
 }
 
 // publish makes complete images visible under their names.
-func (s *Store) publish(ctx context.Context, named map[string]*parsed) error {
+func (s *catalogue) publish(ctx context.Context, named map[string]*parsed) error {
 	targets := map[string]reading{}
 	for name, p := range named {
 		if err := s.adopt(ctx, p.desc, p); err != nil {

@@ -14,7 +14,7 @@ import (
 
 // writeIndex writes index.json and oci-layout. They follow from the database,
 // so they are replaced by a rename but not flushed: Open writes them again.
-func (s *Store) writeIndex(v *view) error {
+func (s *catalogue) writeIndex(v *view) error {
 	index := ocispec.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2},
 		MediaType: ocispec.MediaTypeImageIndex,
@@ -39,7 +39,7 @@ func (s *Store) writeIndex(v *view) error {
 	return s.replaceJSON(ocispec.ImageIndexFile, index)
 }
 
-func (s *Store) replaceJSON(name string, value any) error {
+func (s *catalogue) replaceJSON(name string, value any) error {
 	b, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", name, err)

@@ -33,10 +33,13 @@ type staged struct {
 	result   layer.Result
 }
 
+// installer brings layers into the depot.
+type installer struct{ *depot }
+
 // install brings all layers of p into the store, fetched by open where they
 // are missing, and unpacks them. ctx has a lease. Layers are unpacked side by
 // side, each into a directory of its own, and committed in their order.
-func (s *Store) install(ctx context.Context, p *parsed, open opener, tell *teller) error {
+func (s *installer) install(ctx context.Context, p *parsed, open opener, tell *teller) error {
 	n := len(p.manifest.Layers)
 	chains := make([]string, n)
 	for i := range chains {
@@ -83,7 +86,7 @@ func (s *Store) install(ctx context.Context, p *parsed, open opener, tell *telle
 }
 
 // unpackedLayers says how many of the lowest chains are there.
-func (s *Store) unpackedLayers(ctx context.Context, chains []string) (int, error) {
+func (s *installer) unpackedLayers(ctx context.Context, chains []string) (int, error) {
 	for i := len(chains); i > 0; i-- {
 		here, err := s.holdChain(ctx, chains[i-1])
 		if err != nil {
@@ -97,7 +100,7 @@ func (s *Store) unpackedLayers(ctx context.Context, chains []string) (int, error
 }
 
 // stage gets one layer's blob and, if it is wanted, unpacks it.
-func (s *Store) stage(ctx context.Context, desc ocispec.Descriptor, unpack bool, open opener, tell *teller) (staged, error) {
+func (s *installer) stage(ctx context.Context, desc ocispec.Descriptor, unpack bool, open opener, tell *teller) (staged, error) {
 	release, err := s.flights.take(ctx, "blob "+desc.Digest.String())
 	if err != nil {
 		return staged{}, err
@@ -130,7 +133,7 @@ func (s *Store) stage(ctx context.Context, desc ocispec.Descriptor, unpack bool,
 }
 
 // newLayer makes the directory that a layer is unpacked into.
-func (s *Store) newLayer(ctx context.Context) (staged, error) {
+func (s *installer) newLayer(ctx context.Context) (staged, error) {
 	key := "unpack-" + rand.Text()
 	mounts, err := s.layers.Prepare(ctx, key, "")
 	if err != nil {
@@ -143,7 +146,7 @@ func (s *Store) newLayer(ctx context.Context) (staged, error) {
 }
 
 // unpackBlob unpacks a layer whose blob is in the store.
-func (s *Store) unpackBlob(ctx context.Context, desc ocispec.Descriptor, l *staged, tell *teller) error {
+func (s *installer) unpackBlob(ctx context.Context, desc ocispec.Descriptor, l *staged, tell *teller) error {
 	ra, err := s.blobs.ReaderAt(ctx, desc)
 	if err != nil {
 		return err
@@ -156,7 +159,7 @@ func (s *Store) unpackBlob(ctx context.Context, desc ocispec.Descriptor, l *stag
 
 // download streams a layer into the store and, unless it resumes an earlier
 // attempt, at the same time into l's directory; streamed says if it did.
-func (s *Store) download(ctx context.Context, desc ocispec.Descriptor, l *staged, open opener, tell *teller) (streamed bool, err error) {
+func (s *installer) download(ctx context.Context, desc ocispec.Descriptor, l *staged, open opener, tell *teller) (streamed bool, err error) {
 	// Without the lease: what came so far outlives a failure, for a day.
 	ref := "layer-" + desc.Digest.String()
 	w, err := content.OpenWriter(s.unleased(ctx), s.blobs, content.WithRef(ref), content.WithDescriptor(desc))
@@ -212,7 +215,7 @@ func (s *Store) download(ctx context.Context, desc ocispec.Descriptor, l *staged
 }
 
 // unleased is ctx without its lease.
-func (s *Store) unleased(ctx context.Context) context.Context { return s.scope(valueless{ctx}) }
+func (s *depot) unleased(ctx context.Context) context.Context { return s.scope(valueless{ctx}) }
 
 // valueless is a context's life without its values.
 type valueless struct{ context.Context }
@@ -220,7 +223,7 @@ type valueless struct{ context.Context }
 func (valueless) Value(any) any { return nil }
 
 // tee writes r into the blob w and unpacks it into dir.
-func (s *Store) tee(ctx context.Context, w io.Writer, r io.Reader, dir string) (layer.Result, error) {
+func (s *installer) tee(ctx context.Context, w io.Writer, r io.Reader, dir string) (layer.Result, error) {
 	pipe := newPipe()
 	var res layer.Result
 	var unpackErr error
@@ -264,7 +267,7 @@ func checkBlob(desc ocispec.Descriptor, w content.Writer) error {
 
 // keepPart keeps a partial download for the next attempt if its bytes may be
 // right, and drops it otherwise.
-func (s *Store) keepPart(ctx context.Context, ref string, desc ocispec.Descriptor, w content.Writer, cause error) error {
+func (s *installer) keepPart(ctx context.Context, ref string, desc ocispec.Descriptor, w content.Writer, cause error) error {
 	st, err := w.Status()
 	w.Close()
 	var bad mismatch
@@ -294,7 +297,7 @@ func (m mismatch) Error() string {
 func (mismatch) Is(target error) bool { return target == errdefs.ErrDataLoss }
 
 // commit makes the staged layers durable and links them into the chain.
-func (s *Store) commit(ctx context.Context, p *parsed, chains []string, layers []staged, done int, tell *teller) error {
+func (s *installer) commit(ctx context.Context, p *parsed, chains []string, layers []staged, done int, tell *teller) error {
 	if done == len(layers) {
 		return nil
 	}
@@ -330,7 +333,7 @@ func (s *Store) commit(ctx context.Context, p *parsed, chains []string, layers [
 }
 
 // unpackAgain unpacks an image whose layers are not, or no longer, unpacked.
-func (s *Store) unpackAgain(ctx context.Context, img Image) (done func(error), err error) {
+func (s *installer) unpackAgain(ctx context.Context, img Image) (done func(error), err error) {
 	p, err := s.parse(ctx, reading{img.Target, img.Manifest.Digest})
 	if err != nil {
 		return nil, err

@@ -97,12 +97,12 @@ func invalid(format string, args ...any) error {
 	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(format, args...))
 }
 
-func (s *Store) blobPath(d digest.Digest) string {
+func (s *depot) blobPath(d digest.Digest) string {
 	return filepath.Join(s.layout, "blobs", d.Algorithm().String(), d.Encoded())
 }
 
 // readBlob reads a small blob of the store.
-func (s *Store) readBlob(ctx context.Context, desc ocispec.Descriptor, limit int64) ([]byte, error) {
+func (s *depot) readBlob(ctx context.Context, desc ocispec.Descriptor, limit int64) ([]byte, error) {
 	if err := desc.Digest.Validate(); err != nil {
 		return nil, invalid("digest %q: %v", desc.Digest, err)
 	}
@@ -117,7 +117,7 @@ func (s *Store) readBlob(ctx context.Context, desc ocispec.Descriptor, limit int
 	return io.ReadAll(content.NewReader(ra))
 }
 
-func (s *Store) readJSON(ctx context.Context, desc ocispec.Descriptor, limit int64, into any) error {
+func (s *depot) readJSON(ctx context.Context, desc ocispec.Descriptor, limit int64, into any) error {
 	b, err := s.readBlob(ctx, desc, limit)
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (s *Store) readJSON(ctx context.Context, desc ocispec.Descriptor, limit int
 
 // parse reads the image that a record names: of an index the manifest that
 // was chosen for it, or else the best of those that are here.
-func (s *Store) parse(ctx context.Context, r reading) (*parsed, error) {
+func (s *depot) parse(ctx context.Context, r reading) (*parsed, error) {
 	target, want := r.target, anyPlatform()
 	desc := target
 	for depth := 0; images.IsIndexType(desc.MediaType); depth++ {
@@ -213,12 +213,12 @@ func parsePlatform(text string) (platforms.MatchComparer, error) {
 }
 
 // writeBlob stores a small blob.
-func (s *Store) writeBlob(ctx context.Context, mediaType string, b []byte) (ocispec.Descriptor, error) {
+func (s *depot) writeBlob(ctx context.Context, mediaType string, b []byte) (ocispec.Descriptor, error) {
 	desc := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(b), Size: int64(len(b))}
 	return desc, s.writeDescribed(ctx, desc, b)
 }
 
-func (s *Store) writeDescribed(ctx context.Context, desc ocispec.Descriptor, b []byte) error {
+func (s *depot) writeDescribed(ctx context.Context, desc ocispec.Descriptor, b []byte) error {
 	release, err := s.flights.take(ctx, "blob "+desc.Digest.String())
 	if err != nil {
 		return err
@@ -231,7 +231,7 @@ func (s *Store) writeDescribed(ctx context.Context, desc ocispec.Descriptor, b [
 }
 
 // adopt makes a manifest (and an index above it) the owner of what it lists.
-func (s *Store) adopt(ctx context.Context, target ocispec.Descriptor, p *parsed) error {
+func (s *depot) adopt(ctx context.Context, target ocispec.Descriptor, p *parsed) error {
 	owned := map[string]string{"containerd.io/gc.ref.content.config": p.manifest.Config.Digest.String()}
 	for i, l := range p.manifest.Layers {
 		owned[fmt.Sprintf("containerd.io/gc.ref.content.l.%d", i)] = l.Digest.String()
@@ -267,7 +267,7 @@ func (s *Store) adopt(ctx context.Context, target ocispec.Descriptor, p *parsed)
 }
 
 // label adds labels to a blob; those it has stay.
-func (s *Store) label(ctx context.Context, d digest.Digest, labels map[string]string) error {
+func (s *depot) label(ctx context.Context, d digest.Digest, labels map[string]string) error {
 	info := content.Info{Digest: d, Labels: labels}
 	fields := make([]string, 0, len(labels))
 	for k := range labels {

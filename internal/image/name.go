@@ -19,7 +19,7 @@ const manifestLabel = "berth.manifest"
 // setNames makes records point to targets, in one transaction, and brings the
 // view and index.json in line. An image that loses its last name by it stays
 // as a dangling one.
-func (s *Store) setNames(ctx context.Context, set map[string]reading) error {
+func (s *catalogue) setNames(ctx context.Context, set map[string]reading) error {
 	s.change.Lock()
 	defer s.change.Unlock()
 	err := s.db.Update(func(tx *bbolt.Tx) error {
@@ -37,7 +37,7 @@ func (s *Store) setNames(ctx context.Context, set map[string]reading) error {
 	return s.refresh(ctx)
 }
 
-func (s *Store) setName(ctx context.Context, name string, r reading) error {
+func (s *catalogue) setName(ctx context.Context, name string, r reading) error {
 	record := images.Image{Name: name, Target: bare(r.target)}
 	if r.manifest != "" && r.manifest != r.target.Digest {
 		record.Labels = map[string]string{manifestLabel: r.manifest.String()}
@@ -64,7 +64,7 @@ func (s *Store) setName(ctx context.Context, name string, r reading) error {
 }
 
 // tidyDangling drops the dangling records of targets that have another name.
-func (s *Store) tidyDangling(ctx context.Context) error {
+func (s *catalogue) tidyDangling(ctx context.Context) error {
 	records, err := s.names.List(ctx)
 	if err != nil {
 		return err

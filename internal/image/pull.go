@@ -51,7 +51,7 @@ func (s *Store) pull(ctx context.Context, named reference.Named, want platforms.
 	if err != nil {
 		return Image{}, fmt.Errorf("pull %s: %w", reference.FamiliarString(named), err)
 	}
-	fresh := s.isNew(named, reading{target, p.desc.Digest})
+	fresh := s.view.Load().lacks(named, reading{target, p.desc.Digest})
 	if err := s.install(ctx, p, openBlob(repo), tell); err != nil {
 		return Image{}, fmt.Errorf("pull %s: %w", reference.FamiliarString(named), err)
 	}
@@ -78,17 +78,6 @@ func tagOf(named reference.Named) string {
 		return d.Digest().String()
 	}
 	return ""
-}
-
-// isNew says if a pull will change what named points to.
-func (s *Store) isNew(named reference.Named, want reading) bool {
-	for _, r := range s.view.Load().records {
-		if r.Name == named.String() {
-			have := readingOf(r)
-			return have.target.Digest != want.target.Digest || have.manifest != "" && have.manifest != want.manifest
-		}
-	}
-	return true
 }
 
 func openBlob(repo *distribution.Repository) opener {

@@ -58,7 +58,7 @@ type removal struct {
 	said []Removed
 }
 
-func (s *Store) planRemoval(ref string, force bool, inUse func(digest.Digest) string) (*removal, error) {
+func (s *catalogue) planRemoval(ref string, force bool, inUse func(digest.Digest) string) (*removal, error) {
 	v := s.view.Load()
 	img, record, err := v.find(ref)
 	if record != "" && img == nil {

@@ -128,7 +128,7 @@ func (s *Store) rootfs(l snapshot.Layer, lowers []string) oci.Rootfs {
 }
 
 // chainDirs are the directories of a chain, the topmost first.
-func (s *Store) chainDirs(ctx context.Context, chain string) ([]string, error) {
+func (s *depot) chainDirs(ctx context.Context, chain string) ([]string, error) {
 	switch chain {
 	case hostChain:
 		return nil, nil

@@ -8,13 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/berth-containers/berth/internal/distribution"
 	"github.com/berth-containers/berth/internal/snapshot"
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/metadata"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -34,9 +32,17 @@ const (
 
 // Store is the image store of one engine.
 type Store struct {
+	*depot
+	*catalogue
+	*installer
+	hidden   []string
+	registry *distribution.Client
+}
+
+// depot holds the blobs and layers and knows who owns them.
+type depot struct {
 	root   string // the data root
 	layout string // the OCI layout in it
-	hidden []string
 	log    *slog.Logger
 
 	db       *metadata.DB
@@ -44,17 +50,10 @@ type Store struct {
 	disk     content.Store         // below db
 	layers   snapshots.Snapshotter // through db
 	overlay  snapshots.Snapshotter // below db
-	names    images.Store
 	leases   leases.Manager
 	writable *snapshot.Writable
 
-	registry *distribution.Client
-
 	flights flights // what is fetched or unpacked just now
-
-	// change is held while a name changes, until view and index.json agree.
-	change sync.Mutex
-	view   atomic.Pointer[view]
 
 	// collecting keeps a chain from being collected between being found and
 	// having a rootfs above it.
@@ -65,26 +64,27 @@ type Store struct {
 
 // Open opens the store, deletes what a crash left and lists the images.
 func Open(ctx context.Context, o Options) (*Store, error) {
+	d := &depot{root: o.Root, layout: filepath.Join(o.Root, "images"), log: o.Log}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
 	s := &Store{
-		root: o.Root, layout: filepath.Join(o.Root, "images"),
-		log:      o.Log,
+		depot: d, catalogue: &catalogue{depot: d}, installer: &installer{d},
+		hidden:   append([]string{o.Root}, o.Hidden...),
 		registry: distribution.New(distribution.Options{PlainHTTP: o.PlainHTTP, UserAgent: "berth"}),
 	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
-	s.hidden = append([]string{o.Root}, o.Hidden...)
 	ctx = s.scope(ctx)
 	if err := s.open(ctx); err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.Close())
 	}
+	s.names = metadata.NewImageStore(s.db)
 	if err := s.recover(ctx); err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Store) open(ctx context.Context) error {
+func (s *depot) open(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Join(s.layout, "blobs", "sha256"), 0o711); err != nil {
 		return fmt.Errorf("make image store: %w", err)
 	}
@@ -116,7 +116,6 @@ func (s *Store) open(ctx context.Context) error {
 	}
 	s.blobs = s.db.ContentStore()
 	s.layers = s.db.Snapshotter(snapshotter)
-	s.names = metadata.NewImageStore(s.db)
 	s.leases = metadata.NewLeaseManager(s.db)
 	s.writable, err = snapshot.Open(filepath.Join(s.root, "rootfs"), s.log)
 	return err
@@ -145,16 +144,19 @@ func (s *Store) recover(ctx context.Context) error {
 }
 
 // scope puts the store's namespace into ctx.
-func (s *Store) scope(ctx context.Context) context.Context {
+func (s *depot) scope(ctx context.Context) context.Context {
 	return namespaces.WithNamespace(ctx, namespace)
 }
 
 // Close waits for what runs in the background and closes the files.
-func (s *Store) Close() error { return s.close() }
-
-func (s *Store) close() error {
-	s.background.stop()
+func (s *Store) Close() error {
+	err := s.close()
 	s.registry.Close()
+	return err
+}
+
+func (s *depot) close() error {
+	s.background.stop()
 	if s.writable != nil {
 		s.writable.Close()
 	}

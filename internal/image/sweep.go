@@ -14,7 +14,7 @@ import (
 // sweep deletes what is on disk without a record: a crash between a rename and
 // the transaction that was to follow it leaves such blobs and layers, and a
 // collection looks only at records. Nothing else uses the store yet.
-func (s *Store) sweep(ctx context.Context) error {
+func (s *depot) sweep(ctx context.Context) error {
 	err := s.disk.Walk(ctx, func(info content.Info) error {
 		_, err := s.blobs.Info(ctx, info.Digest)
 		if errdefs.IsNotFound(err) {
@@ -35,7 +35,7 @@ func (s *Store) sweep(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) sweepIngests(ctx context.Context) error {
+func (s *depot) sweepIngests(ctx context.Context) error {
 	known, err := s.blobs.ListStatuses(ctx)
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func (s *Store) sweepIngests(ctx context.Context) error {
 
 // sweepLayers makes the next collection compare all layers if their number
 // differs from that of the records: it does so when one has been removed.
-func (s *Store) sweepLayers(ctx context.Context) error {
+func (s *depot) sweepLayers(ctx context.Context) error {
 	count := func(sn snapshots.Snapshotter) (n int, err error) {
 		err = sn.Walk(ctx, func(context.Context, snapshots.Info) error { n++; return nil })
 		if errdefs.IsNotFound(err) { // nothing was ever written

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
@@ -25,9 +27,19 @@ type view struct {
 	broken  map[string]error         // records whose blobs cannot be read
 }
 
+// catalogue is the names of the store's images, and what is known of these.
+type catalogue struct {
+	*depot
+	names images.Store
+
+	// change is held while a name changes, until view and index.json agree.
+	change sync.Mutex
+	view   atomic.Pointer[view]
+}
+
 // refresh reads the names anew, swaps the view and rewrites index.json. The
 // caller holds change, or is Open.
-func (s *Store) refresh(ctx context.Context) error {
+func (s *catalogue) refresh(ctx context.Context) error {
 	records, err := s.names.List(ctx)
 	if err != nil {
 		return fmt.Errorf("list images: %w", err)
@@ -62,7 +74,7 @@ func (s *Store) refresh(ctx context.Context) error {
 }
 
 // describe returns the image of a record without its names.
-func (s *Store) describe(ctx context.Context, r images.Image, old *view) (Image, error) {
+func (s *catalogue) describe(ctx context.Context, r images.Image, old *view) (Image, error) {
 	if old != nil {
 		if img, ok := old.known[readingOf(r).key()]; ok {
 			return img, nil
@@ -88,7 +100,7 @@ func (s *Store) describe(ctx context.Context, r images.Image, old *view) (Image,
 }
 
 // bytes is the size of the unpacked layers, or of the blobs.
-func (s *Store) bytes(ctx context.Context, p *parsed) (int64, error) {
+func (s *catalogue) bytes(ctx context.Context, p *parsed) (int64, error) {
 	var unpacked, packed int64
 	whole := true
 	for i, l := range p.manifest.Layers {
@@ -216,7 +228,7 @@ func (v *view) namesOf(id digest.Digest) []images.Image {
 }
 
 // Get returns the image of a name, tag, digest, or full or short ID.
-func (s *Store) Get(_ context.Context, ref string) (Image, error) {
+func (s *catalogue) Get(_ context.Context, ref string) (Image, error) {
 	if ref == HostName || ref == HostName+":latest" {
 		return hostImage(), nil
 	}
@@ -228,7 +240,7 @@ func (s *Store) Get(_ context.Context, ref string) (Image, error) {
 }
 
 // List returns all images, the newest first and "host" last.
-func (s *Store) List(context.Context) ([]Image, error) {
+func (s *catalogue) List(context.Context) ([]Image, error) {
 	v := s.view.Load()
 	list := make([]Image, 0, len(v.images)+1)
 	for _, img := range v.images {
@@ -249,4 +261,15 @@ func (v *view) reading(img *Image, record string) reading {
 
 func readingOf(r images.Image) reading {
 	return reading{bare(r.Target), digest.Digest(r.Labels[manifestLabel])}
+}
+
+// lacks says if a pull would change what named points to.
+func (v *view) lacks(named reference.Named, want reading) bool {
+	for _, r := range v.records {
+		if r.Name == named.String() {
+			have := readingOf(r)
+			return have.target.Digest != want.target.Digest || have.manifest != "" && have.manifest != want.manifest
+		}
+	}
+	return true
 }
