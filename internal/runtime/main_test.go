@@ -48,13 +48,8 @@ func testMain(m *testing.M) int {
 }
 
 func prepare() error {
-	build := exec.Command("go", "build", "-o", initBinary, "../../cmd/berth-init")
-	if extra := os.Getenv("BERTH_TEST_BUILD"); extra != "" {
-		build.Args = append([]string{"go", "build"}, append(strings.Fields(extra), build.Args[2:]...)...)
-	}
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build berth-init: %w: %s", err, out)
+	if err := buildInit(); err != nil {
+		return err
 	}
 	for _, d := range []string{"bin", "etc", "proc", "sys", "dev", "tmp", "root", "locked"} {
 		if err := os.MkdirAll(filepath.Join(layer, d), 0o755); err != nil {
@@ -86,6 +81,20 @@ func prepare() error {
 		}
 	}
 	return os.Chmod(filepath.Join(layer, "bin/plain"), 0o755)
+}
+
+// buildInit makes the init, unless BERTH_BIN names a folder that has it.
+func buildInit() error {
+	if dir := os.Getenv("BERTH_BIN"); dir != "" {
+		initBinary = filepath.Join(dir, "berth-init")
+		return nil
+	}
+	build := exec.Command("go", "build", "-o", initBinary, "../../cmd/berth-init")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build berth-init: %w: %s", err, out)
+	}
+	return nil
 }
 
 // rootfs is a writable root file system of t's own.

@@ -35,8 +35,12 @@ func overlay(r *oci.Rootfs) (int, error) {
 			mount.Param{Key: "index", Value: "off"})
 	}
 	fd, err := mount.New("overlay", params, 0)
-	if errors.Is(err, unix.EINVAL) && !r.Host && !kernelAppends() {
-		return legacyOverlay(r)
+	if errors.Is(err, unix.EINVAL) {
+		// Linux before 6.7 takes the layers in one option only, and does not say
+		// that this is what it minds.
+		if old, legacyErr := legacyOverlay(lowers, r); legacyErr == nil {
+			return old, nil
+		}
 	}
 	if err != nil {
 		return -1, explainOverlay(err, r)
@@ -67,21 +71,11 @@ func dirParam(key, dir string) mount.Param {
 
 func fdPath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
 
-// kernelAppends is whether overlayfs knows "lowerdir+" (Linux 6.7).
-func kernelAppends() bool {
-	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fs)
-	return unix.FsconfigSetString(fs, "lowerdir+", "/") == nil
-}
-
 // legacyOverlay is for older kernels: mount(2) with all layers in one page,
 // each named by a descriptor so that they fit.
-func legacyOverlay(r *oci.Rootfs) (int, error) {
+func legacyOverlay(lowers []string, r *oci.Rootfs) (int, error) {
 	var names []string
-	for _, lower := range r.Lowers {
+	for _, lower := range lowers {
 		fd, err := unix.Open(lower, unix.O_PATH|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return -1, fmt.Errorf("open layer %s: %w", lower, err)
