@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -160,6 +161,23 @@ func readTerminal(t *testing.T, console *os.File) string {
 	return strings.ReplaceAll(string(b), "\r\n", "\n")
 }
 
+func readUntil(t *testing.T, console *os.File, text string) string {
+	t.Helper()
+	if err := console.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	var all []byte
+	for !strings.HasSuffix(string(all), text) {
+		var b [256]byte
+		n, err := console.Read(b[:])
+		if err != nil {
+			t.Fatalf("%q: %v", all, err)
+		}
+		all = append(all, b[:n]...)
+	}
+	return strings.ReplaceAll(string(all), "\r\n", "\n")
+}
+
 func TestTerminal(t *testing.T) {
 	const script = "tty; stty size; test -t 0 -a -t 1 -a -t 2 && echo all; echo >/dev/tty controlling"
 	r := newRuntime(t)
@@ -172,10 +190,12 @@ func TestTerminal(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
+	// Its echo would come between the lines.
+	got := readUntil(t, c.Console, "/dev/console\r\n")
 	if _, err := c.Console.WriteString("typed\n"); err != nil {
 		t.Fatal(err)
 	}
-	got := readTerminal(t, c.Console)
+	got += readTerminal(t, c.Console)
 	wait(t, c.Pid)
 	c.Console.Close()
 	c.Pidfd.Close()
