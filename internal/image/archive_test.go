@@ -251,7 +251,7 @@ func TestNamesAndRemoval(t *testing.T) {
 			t.Errorf("Tag to %s: %v", target, err)
 		}
 	}
-	if err := s.Tag(ctx, "nope", "x"); !errdefs.IsNotFound(err) || err.Error() != "No such image: nope" {
+	if err := s.Tag(ctx, "nope", "x"); !errdefs.IsNotFound(err) || err.Error() != "No such image: nope:latest" {
 		t.Errorf("Tag of nothing: %v", err)
 	}
 	if _, err := s.Remove(ctx, img.ID.Encoded()[:12], false, nobody); err == nil || !strings.Contains(err.Error(), "image is referenced in multiple repositories") {

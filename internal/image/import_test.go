@@ -114,7 +114,7 @@ func TestReopen(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, left := range []string{"rootfs/.new/half", "images/blobs/sha256/" + strings.Repeat("a", 64), "snapshots/snapshots/new-1"} {
+	for _, left := range []string{"rootfs/.new/half", "images/blobs/sha256/" + strings.Repeat("a", 64), "snapshots/snapshots/new-1", "images/ingest/half/ref", "images/ingest/other/data"} {
 		if err := os.MkdirAll(filepath.Join(root, filepath.Dir(left)), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -129,6 +129,9 @@ func TestReopen(t *testing.T) {
 	}
 	if _, err := s.Get(ctx, "box"); err != nil {
 		t.Error(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(root, "images/ingest/*")); len(left) != 0 {
+		t.Errorf("left %v", left)
 	}
 	if blobs, layers, rootfs := owned(t, s); blobs != 3 || layers != 1 || rootfs != 1 {
 		t.Errorf("after reopening: %d blobs, %d layers, %d rootfs", blobs, layers, rootfs)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"strings"
+	"os"
+	"path/filepath"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
+	"go.etcd.io/bbolt"
 )
 
 // sweep deletes what is on disk without a record: a crash between a rename and
@@ -26,7 +28,7 @@ func (s *depot) sweep(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("sweep blobs: %w", err)
 	}
-	if err := s.sweepIngests(ctx); err != nil {
+	if err := s.sweepIngests(); err != nil {
 		return fmt.Errorf("sweep partial blobs: %w", err)
 	}
 	if err := s.sweepLayers(ctx); err != nil {
@@ -35,29 +37,56 @@ func (s *depot) sweep(ctx context.Context) error {
 	return nil
 }
 
-func (s *depot) sweepIngests(ctx context.Context) error {
-	known, err := s.blobs.ListStatuses(ctx)
+// sweepIngests deletes the partial blobs that have no record, and those that
+// the crash left without what is needed to resume them.
+func (s *depot) sweepIngests() error {
+	known, err := s.ingestRefs()
 	if err != nil {
 		return err
 	}
-	refs := map[string]bool{}
-	for _, st := range known {
-		refs[st.Ref] = true
-	}
-	all, err := s.disk.ListStatuses(ctx)
+	dirs, err := filepath.Glob(filepath.Join(s.layout, "ingest", "*"))
 	if err != nil {
 		return err
 	}
-	for _, st := range all {
-		parts := strings.SplitN(st.Ref, "/", 3) // namespace/number/ref
-		if len(parts) == 3 && refs[parts[2]] {
+	for _, dir := range dirs {
+		ref, err := os.ReadFile(filepath.Join(dir, "ref"))
+		whole := err == nil && known[string(ref)]
+		for _, name := range []string{"data", "startedat", "updatedat"} {
+			if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
+				whole = false
+			}
+		}
+		if whole {
 			continue
 		}
-		if err := s.disk.Abort(ctx, st.Ref); err != nil && !errdefs.IsNotFound(err) {
+		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ingestRefs are the references on disk of the partial blobs on record. It
+// reads the buckets, as containerd's own list fails on one that lacks its files.
+func (s *depot) ingestRefs() (map[string]bool, error) {
+	known := map[string]bool{}
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte("v1"))
+		for _, name := range []string{namespace, "content", "ingests"} {
+			if b == nil {
+				return nil
+			}
+			b = b.Bucket([]byte(name))
+		}
+		if b == nil {
+			return nil
+		}
+		return b.ForEachBucket(func(k []byte) error {
+			known[string(b.Bucket(k).Get([]byte("ref")))] = true
+			return nil
+		})
+	})
+	return known, err
 }
 
 // sweepLayers makes the next collection compare all layers if their number

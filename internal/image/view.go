@@ -162,7 +162,7 @@ func (v *view) find(ref string) (img *Image, record string, err error) {
 		if nameErr != nil {
 			return nil, "", nameErr
 		}
-		return nil, "", noSuchImage(ref)
+		return nil, "", noSuchImage(reference.FamiliarString(named))
 	}
 	img, err = v.findID(ref, hex)
 	return img, "", err
