@@ -27,6 +27,12 @@ func TestCrashChild(t *testing.T) {
 // An engine that is killed in the middle of a pull leaves nothing visible; the
 // next one goes on where it stopped.
 func TestCrash(t *testing.T) {
+	t.Run("the part is kept", func(t *testing.T) { testCrash(t, "nothing") })
+	t.Run("the part is lost", func(t *testing.T) { testCrash(t, "images/ingest/*") })
+	t.Run("the part's times are lost", func(t *testing.T) { testCrash(t, "images/ingest/*/startedat") })
+}
+
+func testCrash(t *testing.T, lost string) {
 	ctx := context.Background()
 	r := registrytest.New(t, registrytest.Hang)
 	serve(t, r, "app", "latest", archiveOf(t, reg("small", "x")), noise(t, 1, 2_000_000))
@@ -50,6 +56,15 @@ func TestCrash(t *testing.T) {
 	}
 	child.Wait() //nolint:errcheck // it was killed
 
+	matches, err := filepath.Glob(filepath.Join(root, lost))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range matches {
+		if err := os.RemoveAll(m); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s := openStore(t, root)
 	settle(t, s)
 	if list, _ := s.List(ctx); len(list) != 1 {
@@ -63,7 +78,7 @@ func TestCrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Served("RANGE", "/blobs/") == 0 {
+	if r.Served("RANGE", "/blobs/") == 0 && len(matches) == 0 {
 		t.Error("the pull did not go on where it stopped")
 	}
 	fs, err := s.PrepareRootfs(ctx, img, "c")
