@@ -135,15 +135,27 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// Each row changes one option and looks at what follows from it.
-func TestOptions(t *testing.T) {
+// row changes one option and looks at what follows from it.
+type row struct {
+	name   string
+	change func(*Input, *api.Config, *api.HostConfig)
+	show   func(Output) string
+	want   string
+}
+
+func runRows(t *testing.T, rows []row) {
+	for _, tt := range rows {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.show(build(t, tt.change)); got != tt.want {
+				t.Errorf("\n%s\nwant\n%s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestProcessAndNamespaces(t *testing.T) {
 	yes := true
-	for _, tt := range []struct {
-		name   string
-		change func(*Input, *api.Config, *api.HostConfig)
-		show   func(Output) string
-		want   string
-	}{
+	runRows(t, []row{
 		{"cap-add without prefix, cap-drop", func(_ *Input, _ *api.Config, h *api.HostConfig) {
 			h.CapAdd, h.CapDrop = []string{"net_admin"}, []string{"CAP_MKNOD", "KILL"}
 		}, func(o Output) string { return capLine(o.Spec.Process.Capabilities) },
@@ -159,7 +171,9 @@ func TestOptions(t *testing.T) {
 		}, "40 false"},
 		{"host namespaces", func(in *Input, _ *api.Config, h *api.HostConfig) {
 			in.NetNS, h.NetworkMode, h.PidMode, h.IpcMode, h.UTSMode, h.CgroupnsMode = "", "host", "host", "host", "host", "host"
-		}, func(o Output) string { return namespaceLine(o.Spec) + " " + o.Spec.Hostname + fmt.Sprint(o.Spec.Linux.Sysctl) }, "mount map[]"},
+		}, func(o Output) string {
+			return namespaceLine(o.Spec) + " " + o.Spec.Hostname + fmt.Sprint(o.Spec.Linux.Sysctl)
+		}, "mount map[]"},
 		{"joined namespaces", func(in *Input, _ *api.Config, h *api.HostConfig) {
 			in.NetNS, in.PidNS, in.IpcNS, h.NetworkMode = "/proc/7/ns/net", "/proc/7/ns/pid", "/proc/7/ns/ipc", "container:x"
 		}, func(o Output) string { return namespaceLine(o.Spec) + fmt.Sprint(o.Spec.Linux.Sysctl) },
@@ -179,6 +193,11 @@ func TestOptions(t *testing.T) {
 			func(o Output) string {
 				return fmt.Sprint(o.Spec.Process.Args, o.Spec.Mounts[len(o.Spec.Mounts)-1])
 			}, "[/sbin/docker-init -- sh] {/sbin/docker-init bind /lib/berth-init [bind ro] [] []}"},
+	})
+}
+
+func TestSecurityAndLimits(t *testing.T) {
+	runRows(t, []row{
 		{"privileged", func(_ *Input, _ *api.Config, h *api.HostConfig) { h.Privileged = true },
 			func(o Output) string {
 				l := o.Spec.Linux
@@ -224,13 +243,7 @@ func TestOptions(t *testing.T) {
 			"map[kernel.shmmax:5 net.ipv4.ip_unprivileged_port_start:1024 net.ipv4.ping_group_range:0 2147483647]"},
 		{"cgroup parent", func(_ *Input, _ *api.Config, h *api.HostConfig) { h.CgroupParent = "mine" },
 			func(o Output) string { return o.Spec.Linux.CgroupsPath }, "/mine/" + testID},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.show(build(t, tt.change)); got != tt.want {
-				t.Errorf("\n%s\nwant\n%s", got, tt.want)
-			}
-		})
-	}
+	})
 }
 
 func TestUserMounts(t *testing.T) {
@@ -310,7 +323,9 @@ func TestRefusals(t *testing.T) {
 		{func(_ *Input, _ *api.Config, h *api.HostConfig) {
 			h.NetworkMode, h.Sysctls = "host", map[string]string{"net.core.somaxconn": "1"}
 		}, `sysctl "net.core.somaxconn" is not allowed in the host's network namespace`},
-		{func(_ *Input, _ *api.Config, h *api.HostConfig) { h.Devices = []api.DeviceMapping{{PathOnHost: "/dev/x"}} },
+		{func(_ *Input, _ *api.Config, h *api.HostConfig) {
+			h.Devices = []api.DeviceMapping{{PathOnHost: "/dev/x"}}
+		},
 			`error gathering device information while adding custom device "/dev/x": no such file or directory`},
 		{func(_ *Input, _ *api.Config, h *api.HostConfig) {
 			h.Devices = []api.DeviceMapping{{PathOnHost: "/dev/sda", CgroupPermissions: "x"}}

@@ -281,3 +281,45 @@ func openDevices(t *testing.T, g *Group) string {
 	}
 	return out.String()
 }
+
+// Groups below a parent that nobody has made yet, at once.
+func TestConcurrentCreates(t *testing.T) {
+	requireCgroups(t)
+	parent := Open(name(t))
+	t.Cleanup(func() {
+		if err := parent.Remove(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	errs := make(chan error)
+	const n = 8
+	for i := range n {
+		go func() {
+			g, _, err := Create(fmt.Sprintf("%s/%d", parent.path, i), nil)
+			if err == nil {
+				err = g.Remove(context.Background())
+			}
+			errs <- err
+		}()
+	}
+	for range n {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func BenchmarkCreateRemove(b *testing.B) {
+	if os.Getuid() != 0 || Detect() == None {
+		b.Skip("needs root and a cgroup hierarchy")
+	}
+	for b.Loop() {
+		g, _, err := Create(fmt.Sprintf("/berth-test-%d-bench", os.Getpid()), &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := g.Remove(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

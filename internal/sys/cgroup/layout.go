@@ -157,6 +157,9 @@ func (h hierarchy) make(path string) error {
 		err := unix.Mkdir(dir, 0o755)
 		if errors.Is(err, unix.EEXIST) {
 			if i < len(parts)-1 {
+				if err := h.complete(parent, dir); err != nil {
+					return err
+				}
 				continue
 			}
 			// Counters and limits of a former group must not show in this one.
@@ -168,24 +171,30 @@ func (h hierarchy) make(path string) error {
 		if err != nil {
 			return &fs.PathError{Op: "make cgroup", Path: dir, Err: err}
 		}
-		if slices.Contains(h.controllers, "cpuset") {
-			if err := inherit(parent, dir); err != nil {
-				_ = unix.Rmdir(dir)
-				return err
-			}
+		if err := h.complete(parent, dir); err != nil {
+			_ = unix.Rmdir(dir)
+			return err
 		}
 	}
 	return nil
 }
 
-// inherit copies what a cpuset of v1 starts without and cannot run without.
-func inherit(parent, dir string) error {
+// complete gives a cpuset of v1 what it starts without and cannot run without.
+// A group that another is just making may still lack it.
+func (h hierarchy) complete(parent, dir string) error {
+	if !slices.Contains(h.controllers, "cpuset") {
+		return nil
+	}
 	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
-		data, err := os.ReadFile(filepath.Join(parent, file))
-		if err != nil {
-			return fmt.Errorf("read cpuset: %w", err)
+		own, err := words(filepath.Join(dir, file))
+		if err != nil || len(own) > 0 {
+			return err
 		}
-		if err := write(filepath.Join(dir, file), strings.TrimSpace(string(data))); err != nil {
+		inherited, err := words(filepath.Join(parent, file))
+		if err != nil {
+			return err
+		}
+		if err := write(filepath.Join(dir, file), strings.Join(inherited, "")); err != nil {
 			return err
 		}
 	}
@@ -199,22 +208,22 @@ func (g *Group) handDown(list []setting) error {
 	if !ok {
 		return nil
 	}
-	var wanted []string
+	var needed []string
+	for _, s := range list {
+		if !g.layout.has(s.controller) && !slices.Contains(needed, s.controller) {
+			needed = append(needed, s.controller)
+		}
+	}
+	wanted := needed
 	if g.layout.mode == V2 {
 		wanted = []string{"cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"}
-	} else {
-		for _, s := range list {
-			if !g.layout.has(s.controller) && !slices.Contains(wanted, s.controller) {
-				wanted = append(wanted, s.controller)
-			}
-		}
 	}
 	if len(wanted) == 0 {
 		return nil
 	}
 	dir := h.root
 	for part := range strings.SplitSeq(strings.TrimPrefix(g.path, "/"), "/") {
-		if err := enable(dir, wanted); err != nil {
+		if err := enable(dir, wanted, needed); err != nil {
 			return err
 		}
 		dir = filepath.Join(dir, part)
@@ -222,8 +231,9 @@ func (g *Group) handDown(list []setting) error {
 	return nil
 }
 
-// enable hands the wanted controllers that dir has down to its children.
-func enable(dir string, wanted []string) error {
+// enable hands the wanted controllers that dir has down to its children; it may
+// fail for those that are not needed.
+func enable(dir string, wanted, needed []string) error {
 	have, err := words(filepath.Join(dir, "cgroup.controllers"))
 	if err != nil {
 		return err
@@ -233,21 +243,25 @@ func enable(dir string, wanted []string) error {
 	if err != nil {
 		return err
 	}
-	var missing []string
-	for _, c := range wanted {
-		if slices.Contains(have, c) && !slices.Contains(given, c) {
-			missing = append(missing, "+"+c)
-		}
-	}
-	if len(missing) == 0 {
+	missing := slices.DeleteFunc(slices.Clone(wanted), func(c string) bool {
+		return !slices.Contains(have, c) || slices.Contains(given, c)
+	})
+	if len(missing) == 0 || write(file, "+"+strings.Join(missing, " +")) == nil {
 		return nil
 	}
-	err = write(file, strings.Join(missing, " "))
-	if errors.Is(err, unix.EBUSY) {
-		return errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf(
-			"cgroup %s holds processes, so that no group below it can have limits; choose another cgroup parent", dir))
+	// One that cannot be had refuses the whole write.
+	for _, c := range missing {
+		err := write(file, "+"+c)
+		if err == nil || !slices.Contains(needed, c) {
+			continue
+		}
+		if errors.Is(err, unix.EBUSY) {
+			return errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf(
+				"cgroup %s holds processes, so that no group below it can have limits; choose another cgroup parent", dir))
+		}
+		return err
 	}
-	return err
+	return nil
 }
 
 func words(file string) ([]string, error) {

@@ -125,7 +125,7 @@ func (g *Group) Kill() error {
 	if h, ok := g.layout.unified(); ok {
 		// Since Linux 5.14, and also for processes that fork meanwhile.
 		err := write(filepath.Join(h.dir(g.path), "cgroup.kill"), "1")
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil && !gone(err) {
 			return fmt.Errorf("kill cgroup: %w", err)
 		}
 		killed = err == nil
@@ -136,16 +136,19 @@ func (g *Group) Kill() error {
 			return err
 		}
 	}
-	if err := g.Thaw(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := g.Thaw(); err != nil && !gone(err) {
 		return err
 	}
 	return nil
 }
 
+// gone is whether the group was removed before or while its file was used.
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) }
+
 func (g *Group) killEach() error {
 	for _, h := range g.layout.hierarchies {
 		list, err := pids(h.dir(g.path))
-		if errors.Is(err, fs.ErrNotExist) {
+		if gone(err) {
 			continue
 		}
 		if err != nil {

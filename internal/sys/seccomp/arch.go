@@ -20,6 +20,7 @@ type abi struct {
 	calls       []call
 	first, last uint32 // its numbers
 	narrow      bool   // arguments have 32 bits
+	multiplexed bool   // older programs reach some calls through socketcall and ipc
 	enabled     bool   // else a call of it has the wrong architecture
 }
 
@@ -53,7 +54,7 @@ func kernelsOf(goarch string, names []specs.Arch) ([]kernelArch, error) {
 			{calls: x32Calls[:], first: x32Bit, last: lastCall, enabled: has(specs.ArchX32)},
 		}})
 		if has(specs.ArchX86) {
-			kernels = append(kernels, kernelArch{unix.AUDIT_ARCH_I386, []abi{{calls: x86Calls[:], last: lastCall, narrow: true, enabled: true}}})
+			kernels = append(kernels, kernelArch{unix.AUDIT_ARCH_I386, []abi{{calls: x86Calls[:], last: lastCall, narrow: true, multiplexed: true, enabled: true}}})
 		}
 	case "arm64":
 		kernels = append(kernels, kernelArch{unix.AUDIT_ARCH_AARCH64, []abi{{calls: arm64Calls[:], last: lastCall, enabled: true}}})
@@ -66,10 +67,24 @@ func kernelsOf(goarch string, names []specs.Arch) ([]kernelArch, error) {
 	return kernels, nil
 }
 
-func (a abi) number(name string) (uint32, bool) {
-	i, ok := slices.BinarySearchFunc(a.calls, name, func(c call, n string) int { return strings.Compare(c.name, n) })
-	if !ok {
-		return 0, false
-	}
-	return a.calls[i].nr, true
+// index is the place of a call in the table.
+func (a abi) index(name string) (int, bool) {
+	return slices.BinarySearchFunc(a.calls, name, func(c call, n string) int { return strings.Compare(c.name, n) })
 }
+
+// multiplexer returns the call through which name can be reached as well, and
+// its first argument then.
+func multiplexer(name string) (through string, number uint64) {
+	if i := slices.Index(strings.Fields(socketcall), name); i >= 0 {
+		return "socketcall", uint64(i) + 1
+	}
+	for base, names := range map[uint64]string{1: "semop semget semctl semtimedop", 11: "msgsnd msgrcv msgget msgctl", 21: "shmat shmdt shmget shmctl"} {
+		if i := slices.Index(strings.Fields(names), name); i >= 0 {
+			return "ipc", base + uint64(i)
+		}
+	}
+	return "", 0
+}
+
+const socketcall = `socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom
+shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg`

@@ -171,41 +171,71 @@ func (p profile) segments(k kernelArch) []segment {
 // decide returns the verdict for each call that has a rule, by number, and the
 // highest number that the profile names.
 func (p profile) decide(a abi) (calls []segment, newest uint32) {
-	found := map[uint32]*verdict{}
-	final := map[uint32]bool{}
-	newest = a.last // without names nothing is new
-	named := false
+	d := decision{abi: a, fallback: p.fallback, states: make([]state, len(a.calls))}
 	for _, r := range p.rules {
 		for _, name := range r.names {
-			nr, ok := a.number(name)
-			if !ok {
-				continue
-			}
-			if nr&^x32Bit < privateCall {
-				if !named {
-					newest, named = nr, true
-				}
-				newest = max(newest, nr)
-			}
-			if r.action == p.fallback || final[nr] {
-				continue
-			}
-			v := found[nr]
-			if v == nil {
-				v = &verdict{narrow: a.narrow, action: p.fallback}
-				found[nr] = v
-			}
-			if len(r.args) == 0 {
-				v.conds, v.action = nil, r.action
-				final[nr] = true
-			} else {
-				v.conds = append(v.conds, r)
+			d.add(name, r)
+			if a.multiplexed && len(r.args) == 0 {
+				d.multiplexed(name, r)
 			}
 		}
 	}
-	for nr, v := range found {
-		calls = append(calls, segment{nr, *v})
+	for i, s := range d.states {
+		if s.ruled {
+			calls = append(calls, segment{a.calls[i].nr, s.verdict})
+		}
 	}
 	slices.SortFunc(calls, func(a, b segment) int { return cmp.Compare(a.first, b.first) })
-	return calls, newest
+	if !d.named {
+		return calls, a.last // without names nothing is new
+	}
+	return calls, d.newest
+}
+
+// decision is the work of decide.
+type decision struct {
+	abi      abi
+	fallback uint32
+	states   []state // of each call in the table
+	named    bool
+	newest   uint32
+}
+
+type state struct {
+	verdict verdict
+	ruled   bool // it has a rule
+	final   bool // and an unconditional one
+}
+
+func (d *decision) add(name string, r rule) {
+	i, ok := d.abi.index(name)
+	if !ok {
+		return
+	}
+	if nr := d.abi.calls[i].nr; nr&^x32Bit < privateCall {
+		d.newest, d.named = max(d.newest, nr), true
+	}
+	s := &d.states[i]
+	if r.action == d.fallback || s.final {
+		return
+	}
+	if !s.ruled {
+		s.ruled, s.verdict = true, verdict{narrow: d.abi.narrow, action: d.fallback}
+	}
+	if len(r.args) == 0 {
+		s.verdict.conds, s.verdict.action, s.final = nil, r.action, true
+	} else {
+		s.verdict.conds = append(s.verdict.conds, r)
+	}
+}
+
+// multiplexed adds the rule for name to the call that can stand for it.
+func (d *decision) multiplexed(name string, r rule) {
+	through, number := multiplexer(name)
+	if through == "" {
+		return
+	}
+	// ipc's argument has a version in its upper half.
+	r.args = []specs.LinuxSeccompArg{{Index: 0, Op: specs.OpMaskedEqual, Value: 0xffff, ValueTwo: number}}
+	d.add(through, r)
 }

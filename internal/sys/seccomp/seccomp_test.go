@@ -125,6 +125,7 @@ func TestDockersProfile(t *testing.T) {
 		{"x32 mount", plain, amd64, x32Bit | unix.SYS_MOUNT, nil, "EPERM"},
 		{"i386 read", plain, i386, 3, nil, "allow"},
 		{"i386 mount", plain, i386, 21, nil, "EPERM"},
+		{"i386 socketcall", plain, i386, 102, []uint64{1}, "allow"},
 		{"another architecture", plain, unix.AUDIT_ARCH_AARCH64, 0, nil, "kill process"},
 	} {
 		if got := run(t, compile(t, "amd64", tt.profile), tt.arch, tt.nr, tt.args...); got != tt.want {
@@ -223,6 +224,23 @@ func TestNewerCalls(t *testing.T) {
 		f := compile(t, "amd64", &specs.LinuxSeccomp{DefaultAction: tt.action, Syscalls: rules})
 		if got := run(t, f, unix.AUDIT_ARCH_X86_64, tt.nr); got != tt.want {
 			t.Errorf("%s, call %d: %s, want %s", tt.action, tt.nr, got, tt.want)
+		}
+	}
+}
+
+// What a rule says of socket holds for socketcall(SYS_SOCKET) of i386, too.
+func TestMultiplexedCalls(t *testing.T) {
+	f := compile(t, "amd64", &specs.LinuxSeccomp{
+		DefaultAction: specs.ActAllow, Architectures: []specs.Arch{specs.ArchX86},
+		Syscalls: []specs.LinuxSyscall{one("socket", specs.ActErrno), one("shmget", specs.ActErrno)},
+	})
+	for _, tt := range []struct {
+		nr   uint32
+		arg  uint64
+		want string
+	}{{359, 0, "EPERM"}, {102, 1, "EPERM"}, {102, 2, "allow"}, {117, 23, "EPERM"}, {117, 1<<16 | 23, "EPERM"}, {117, 21, "allow"}} {
+		if got := run(t, f, unix.AUDIT_ARCH_I386, tt.nr, tt.arg); got != tt.want {
+			t.Errorf("call %d of %d: %s, want %s", tt.nr, tt.arg, got, tt.want)
 		}
 	}
 }
