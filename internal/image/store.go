@@ -21,6 +21,7 @@ import (
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"github.com/containerd/errdefs"
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 const (
@@ -89,7 +90,7 @@ func (s *depot) open(ctx context.Context) error {
 		return fmt.Errorf("make image store: %w", err)
 	}
 	bolt, err := bbolt.Open(filepath.Join(s.root, "images.db"), 0o600, &bbolt.Options{Timeout: lockWait, NoStatistics: true})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return errdefs.ErrFailedPrecondition.WithMessage(
 			fmt.Sprintf("the image store in %s is in use by another engine; stop it or use another --data-root", s.root))
 	}
