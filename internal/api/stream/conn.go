@@ -18,7 +18,7 @@ import (
 // Conn is a connection that was taken from the HTTP server.
 type Conn struct {
 	net.Conn
-	buffered *bufio.Reader // what the client sent too early, then the rest
+	buffered *bufio.Reader // what the client sent too early
 	closing  atomic.Bool
 }
 
@@ -49,7 +49,14 @@ func write(conn net.Conn, s string) error {
 	return err
 }
 
-func (c *Conn) Read(p []byte) (int, error) { return c.buffered.Read(p) }
+// Read returns what the client sent too early and then reads the connection
+// itself: the server's reader would end the request's context at a half-close.
+func (c *Conn) Read(p []byte) (int, error) {
+	if n := c.buffered.Buffered(); n > 0 {
+		return c.buffered.Read(p[:min(n, len(p))])
+	}
+	return c.Conn.Read(p)
+}
 
 // CloseWrite tells the client that no more comes.
 func (c *Conn) CloseWrite() error {
