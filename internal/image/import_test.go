@@ -33,6 +33,10 @@ func TestImport(t *testing.T) {
 	if got := img.Config.Env; !slices.Equal(got, []string{"A=1", "B=two words"}) {
 		t.Errorf("Env = %q", got)
 	}
+	img.Config.Env[0], img.Config.ExposedPorts = "A=changed", nil
+	if img, _ = s.Get(ctx, "box"); img.Config.Env[0] != "A=1" || len(img.Config.ExposedPorts) != 1 {
+		t.Errorf("a caller's change is seen: %v", img.Config)
+	}
 	if img.Bytes < 9 {
 		t.Errorf("Bytes = %d", img.Bytes)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -236,7 +237,24 @@ func (s *catalogue) Get(_ context.Context, ref string) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	return *img, nil
+	return img.clone(), nil
+}
+
+// clone is a copy that the caller may change.
+func (img *Image) clone() Image {
+	c := *img
+	c.Tags, c.Digests = slices.Clone(c.Tags), slices.Clone(c.Digests)
+	cc := *img.Config
+	cc.Env, cc.Cmd, cc.Entrypoint = slices.Clone(cc.Env), slices.Clone(cc.Cmd), slices.Clone(cc.Entrypoint)
+	cc.OnBuild, cc.Shell = slices.Clone(cc.OnBuild), slices.Clone(cc.Shell)
+	cc.Labels, cc.Volumes, cc.ExposedPorts = maps.Clone(cc.Labels), maps.Clone(cc.Volumes), maps.Clone(cc.ExposedPorts)
+	if cc.Healthcheck != nil {
+		h := *cc.Healthcheck
+		h.Test = slices.Clone(h.Test)
+		cc.Healthcheck = &h
+	}
+	c.Config = &cc
+	return c
 }
 
 // List returns all images, the newest first and "host" last.
@@ -244,7 +262,7 @@ func (s *catalogue) List(context.Context) ([]Image, error) {
 	v := s.view.Load()
 	list := make([]Image, 0, len(v.images)+1)
 	for _, img := range v.images {
-		list = append(list, *img)
+		list = append(list, img.clone())
 	}
 	return append(list, hostImage()), nil
 }
