@@ -75,16 +75,50 @@ func (a abi) index(name string) (int, bool) {
 // multiplexer returns the call through which name can be reached as well, and
 // its first argument then.
 func multiplexer(name string) (through string, number uint64) {
-	if i := slices.Index(strings.Fields(socketcall), name); i >= 0 {
-		return "socketcall", uint64(i) + 1
+	i, ok := slices.BinarySearchFunc(multiplexed[:], name, func(m multiplex, n string) int { return strings.Compare(m.name, n) })
+	if !ok {
+		return "", 0
 	}
-	for base, names := range map[uint64]string{1: "semop semget semctl semtimedop", 11: "msgsnd msgrcv msgget msgctl", 21: "shmat shmdt shmget shmctl"} {
-		if i := slices.Index(strings.Fields(names), name); i >= 0 {
-			return "ipc", base + uint64(i)
-		}
-	}
-	return "", 0
+	return multiplexed[i].through, multiplexed[i].number
 }
 
-const socketcall = `socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom
-shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg`
+type multiplex struct {
+	name, through string
+	number        uint64
+}
+
+// multiplexed is sorted by name (linux/net.h, linux/ipc.h).
+var multiplexed = [...]multiplex{
+	{"accept", "socketcall", 5},
+	{"accept4", "socketcall", 18},
+	{"bind", "socketcall", 2},
+	{"connect", "socketcall", 3},
+	{"getpeername", "socketcall", 7},
+	{"getsockname", "socketcall", 6},
+	{"getsockopt", "socketcall", 15},
+	{"listen", "socketcall", 4},
+	{"msgctl", "ipc", 14},
+	{"msgget", "ipc", 13},
+	{"msgrcv", "ipc", 12},
+	{"msgsnd", "ipc", 11},
+	{"recv", "socketcall", 10},
+	{"recvfrom", "socketcall", 12},
+	{"recvmmsg", "socketcall", 19},
+	{"recvmsg", "socketcall", 17},
+	{"semctl", "ipc", 3},
+	{"semget", "ipc", 2},
+	{"semop", "ipc", 1},
+	{"semtimedop", "ipc", 4},
+	{"send", "socketcall", 9},
+	{"sendmmsg", "socketcall", 20},
+	{"sendmsg", "socketcall", 16},
+	{"sendto", "socketcall", 11},
+	{"setsockopt", "socketcall", 14},
+	{"shmat", "ipc", 21},
+	{"shmctl", "ipc", 24},
+	{"shmdt", "ipc", 22},
+	{"shmget", "ipc", 23},
+	{"shutdown", "socketcall", 13},
+	{"socket", "socketcall", 1},
+	{"socketpair", "socketcall", 8},
+}

@@ -180,12 +180,17 @@ func (p profile) decide(a abi) (calls []segment, newest uint32) {
 			}
 		}
 	}
+	var ruled []int
 	for i, s := range d.states {
 		if s.ruled {
-			calls = append(calls, segment{a.calls[i].nr, s.verdict})
+			ruled = append(ruled, i)
 		}
 	}
-	slices.SortFunc(calls, func(a, b segment) int { return cmp.Compare(a.first, b.first) })
+	slices.SortFunc(ruled, func(i, j int) int { return cmp.Compare(a.calls[i].nr, a.calls[j].nr) })
+	calls = make([]segment, len(ruled))
+	for n, i := range ruled {
+		calls[n] = segment{a.calls[i].nr, d.states[i].verdict}
+	}
 	if !d.named {
 		return calls, a.last // without names nothing is new
 	}

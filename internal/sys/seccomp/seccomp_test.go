@@ -245,6 +245,22 @@ func TestMultiplexedCalls(t *testing.T) {
 	}
 }
 
+// The tables are searched, so they must be sorted; no call is there twice.
+func TestTables(t *testing.T) {
+	for name, table := range map[string][]call{"amd64": amd64Calls[:], "x32": x32Calls[:], "x86": x86Calls[:], "arm64": arm64Calls[:], "arm": armCalls[:]} {
+		for i := 1; i < len(table); i++ {
+			if table[i-1].name >= table[i].name {
+				t.Errorf("%s: %s is before %s", name, table[i-1].name, table[i].name)
+			}
+		}
+	}
+	for i := 1; i < len(multiplexed); i++ {
+		if multiplexed[i-1].name >= multiplexed[i].name {
+			t.Errorf("%s is before %s", multiplexed[i-1].name, multiplexed[i].name)
+		}
+	}
+}
+
 // Long chains of conditions need jumps that are longer than 8 bits.
 func TestLongJumps(t *testing.T) {
 	var args []specs.LinuxSyscall
