@@ -3,7 +3,6 @@ package image
 import (
 	"bytes"
 	"context"
-	"os"
 	"strings"
 	"testing"
 
@@ -19,12 +18,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(archiveOf(f, reg("manifest.json", `[{"Config":"manifest.json","Layers":["../x"]}]`), symlink("../x", "/etc/passwd")))
 	f.Add(archiveOf(f, reg("c", `{"rootfs":{"diff_ids":["x"]}}`), reg("manifest.json", `[{"Config":"c","Layers":[]}]`)))
 	f.Add(archiveOf(f, reg("c", `null`), reg("manifest.json", `[{"Config":"c","Layers":null}]`)))
-	root, err := os.MkdirTemp("", "berth-fuzz-load-")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { os.RemoveAll(root) })
-	s := openStore(f, root)
+	s := newStore(f)
 	ctx := context.Background()
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before, _ := s.List(ctx)
@@ -45,7 +39,7 @@ func FuzzNames(f *testing.F) {
 	for _, ref := range []string{"a", "host", "a:1", "b/a@sha256:" + strings.Repeat("0", 64), "localhost:5000/a", "abc123", "sha256:ab", "", "A", "a::b", "dangling@sha256:x"} {
 		f.Add(ref)
 	}
-	s := openStore(f, f.TempDir())
+	s := newStore(f)
 	ctx := context.Background()
 	f.Fuzz(func(t *testing.T, ref string) {
 		if _, err := s.Get(ctx, ref); err != nil && !errdefs.IsNotFound(err) && !errdefs.IsInvalidArgument(err) {
