@@ -23,8 +23,14 @@ const sleeperEnv = "BERTH_TEST_CGROUP_ROLE"
 func TestMain(m *testing.M) {
 	switch os.Getenv(sleeperEnv) {
 	case "sleep":
-		select {
-		case <-time.After(time.Minute):
+		time.Sleep(time.Minute)
+		os.Exit(0)
+	case "eat": // more than any limit here, once it was moved
+		_, _ = os.Stdin.Read(make([]byte, 1))
+		const size = 256 << 20
+		hunger := make([]byte, size)
+		for i := 0; i < size; i += 4096 {
+			hunger[i] = 1
 		}
 		os.Exit(0)
 	case "open": // waits until it was moved

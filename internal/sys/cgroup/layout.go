@@ -246,20 +246,28 @@ func enable(dir string, wanted, needed []string) error {
 	missing := slices.DeleteFunc(slices.Clone(wanted), func(c string) bool {
 		return !slices.Contains(have, c) || slices.Contains(given, c)
 	})
-	if len(missing) == 0 || write(file, "+"+strings.Join(missing, " +")) == nil {
+	if len(missing) == 0 {
+		return nil
+	}
+	isNeeded := func(c string) bool { return slices.Contains(needed, c) }
+	err = write(file, "+"+strings.Join(missing, " +"))
+	if errors.Is(err, unix.EBUSY) {
+		// To hand down only those that the kernel still would makes the groups
+		// below "domain invalid": nobody could join them.
+		if !slices.ContainsFunc(missing, isNeeded) {
+			return nil
+		}
+		return errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf(
+			"cgroup %s holds processes, so that no group below it can have limits; choose another cgroup parent", dir))
+	}
+	if err == nil {
 		return nil
 	}
 	// One that cannot be had refuses the whole write.
 	for _, c := range missing {
-		err := write(file, "+"+c)
-		if err == nil || !slices.Contains(needed, c) {
-			continue
+		if err := write(file, "+"+c); err != nil && isNeeded(c) {
+			return err
 		}
-		if errors.Is(err, unix.EBUSY) {
-			return errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf(
-				"cgroup %s holds processes, so that no group below it can have limits; choose another cgroup parent", dir))
-		}
-		return err
 	}
 	return nil
 }
