@@ -17,13 +17,13 @@ func openRuntime(init string) (containers, error) {
 
 func (c containers) Create(ctx context.Context, o supervisor.Container) (supervisor.Created, error) {
 	made, err := c.Runtime.Create(ctx, runtime.CreateOptions{
-		ID: o.ID, Spec: o.Spec, Bundle: o.Bundle, Rootfs: o.Rootfs, Stdio: o.Stdio,
+		ID: o.ID, Spec: o.Spec, Bundle: o.Bundle, Rootfs: o.Rootfs, Stdio: o.Stdio, HoldMounts: true,
 	})
 	if err != nil {
 		return supervisor.Created{}, err
 	}
 	return supervisor.Created{
-		Pid: made.Pid, Pidfd: made.Pidfd, Console: made.Console, CgroupPath: made.CgroupPath,
+		Pid: made.Pid, Pidfd: made.Pidfd, Console: made.Console, Mounts: made.Mounts, CgroupPath: made.CgroupPath,
 		Start: func() ([]string, error) {
 			err := made.Start()
 			return made.Warnings, err

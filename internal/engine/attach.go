@@ -116,7 +116,7 @@ func (s streams) Attach(ctx context.Context, ref string, o AttachOptions) (*Atta
 	case container.Paused:
 		return nil, errdefs.ErrConflict.WithMessage("container " + r.ID + " is paused, unpause the container before attach")
 	case container.Restarting:
-		return nil, errdefs.ErrConflict.WithMessage("container " + r.ID + " is restarting, wait until the container is running")
+		return nil, errdefs.ErrConflict.WithMessage("Container " + r.ID + " is restarting, wait until the container is running")
 	case container.Removing, container.Dead:
 		return nil, notRunning(r)
 	}

@@ -149,9 +149,9 @@ func (s streams) mayExec(ref string) (*container.Record, error) {
 	case container.Running:
 		return r, nil
 	case container.Paused:
-		return nil, errdefs.ErrConflict.WithMessage("container " + r.ID + " is paused, unpause the container before exec")
+		return nil, errdefs.ErrConflict.WithMessage("Container " + r.ID + " is paused, unpause the container before exec")
 	case container.Restarting:
-		return nil, errdefs.ErrConflict.WithMessage("container " + r.ID + " is restarting, wait until the container is running")
+		return nil, errdefs.ErrConflict.WithMessage("Container " + r.ID + " is restarting, wait until the container is running")
 	}
 	return nil, notRunning(r)
 }

@@ -95,6 +95,7 @@ func (s ending) removeCgroup(st state) {
 // clean removes what is left of p but its record.
 func (s ending) clean(p *proc, st state) {
 	defer close(p.cleaned)
+	closeFiles(p.mounts)
 	s.holders.drop(p.key)
 	if p.sink != nil {
 		if err := p.sink.Close(); err != nil {

@@ -21,6 +21,7 @@ type proc struct {
 	hub   *stdio.Hub
 
 	pidfd   *os.File
+	mounts  *os.File // see Created.Mounts
 	stdin   *os.File // writing end or console; nil without
 	console *os.File
 	sink    *stdio.Sink

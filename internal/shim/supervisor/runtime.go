@@ -44,6 +44,7 @@ type Created struct {
 	Pid        int
 	Pidfd      *os.File
 	Console    *os.File // pty master, if there is a terminal
+	Mounts     *os.File // closed after the exit was told, if there is one
 	CgroupPath string   // of a container
 	// Start lets a container execute its program; nil for an exec. On failure
 	// the container is gone. Pidfd and Console must be open until then.

@@ -206,7 +206,7 @@ func (s launching) launch(p *proc, make func([3]*os.File) (Created, error)) (Cre
 	}
 	stat, statErr := readStat(made.Pid)
 	p.mu.Lock()
-	p.child = true
+	p.child, p.mounts = true, made.Mounts
 	p.pidfd, err = fifo.Pollable(made.Pidfd)
 	p.state.Pid, p.state.CgroupPath, p.state.StartTicks = made.Pid, made.CgroupPath, stat.startTicks
 	p.state.StartedAt, p.state.Running = time.Now(), p.key.execID != ""
@@ -234,6 +234,7 @@ func (s launching) kill(p *proc, made Created) {
 	if p.handle() == nil {
 		// Not reaped yet, so the number is still its own.
 		syscall.Kill(made.Pid, syscall.SIGKILL)
+		closeFiles(made.Mounts)
 		return
 	}
 	pidfd.Signal(p.pidfd, syscall.SIGKILL)
