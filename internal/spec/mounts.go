@@ -84,7 +84,7 @@ func (b *builder) defaultMounts() []specs.Mount {
 	case b.host.IpcMode.IsNone():
 		return list
 	case b.ShmDir != "":
-		return append(list, bind(b.ShmDir, "/dev/shm", "rbind", "rprivate"))
+		return append(list, bind(b.ShmDir, "/dev/shm", secure("rbind", "rprivate")...))
 	case b.ipcNS() == hostNS:
 		return append(list, bind("/dev/shm", "/dev/shm", "rbind", "rprivate"))
 	}

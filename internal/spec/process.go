@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -33,7 +34,7 @@ func (b *builder) process() error {
 		Terminal:        b.config.Tty,
 		User:            specs.User{Username: b.config.User, AdditionalGids: gids, Umask: b.host.Umask},
 		Args:            slices.Concat(b.config.Entrypoint, b.config.Cmd),
-		Env:             environment(b.spec.Hostname, b.config.Env, b.config.Tty),
+		Env:             environment(cmp.Or(b.spec.Hostname, b.config.Hostname), b.config.Env, b.config.Tty),
 		Cwd:             workingDir(b.config.WorkingDir),
 		Capabilities:    capabilities,
 		Rlimits:         limits,
@@ -119,7 +120,7 @@ func ExecProcess(r *record.Record, s *specs.Spec, req container.ExecCreateReques
 		p.ConsoleSize = &specs.Box{Height: req.ConsoleSize[0], Width: req.ConsoleSize[1]}
 	}
 	p.Args = req.Cmd
-	p.Env = replaceEnv(environment(s.Hostname, r.Config.Env, req.Tty), req.Env)
+	p.Env = replaceEnv(environment(cmp.Or(s.Hostname, r.Config.Hostname), r.Config.Env, req.Tty), req.Env)
 	if req.WorkingDir != "" {
 		p.Cwd = req.WorkingDir
 	}

@@ -291,7 +291,7 @@ func TestReplacedMounts(t *testing.T) {
 		t.Error(lines)
 	}
 	out = build(t, func(in *Input, _ *api.Config, h *api.HostConfig) { in.ShmDir = "/proc/7/root/dev/shm" })
-	if lines := mountLines(out.Spec); !strings.Contains(lines, "/dev/shm bind /proc/7/root/dev/shm rbind,rprivate\n") {
+	if lines := mountLines(out.Spec); !strings.Contains(lines, "/dev/shm bind /proc/7/root/dev/shm nosuid,noexec,nodev,rbind,rprivate\n") {
 		t.Error(lines)
 	}
 }
@@ -409,4 +409,13 @@ func FuzzTexts(f *testing.F) {
 		}
 		_ = checkList(cpus)
 	})
+}
+
+func BenchmarkBuild(b *testing.B) {
+	in := input()
+	for b.Loop() {
+		if _, err := Build(in); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
