@@ -1,0 +1,29 @@
+package containers
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-containers/berth/internal/cli/env"
+)
+
+func join(words []string) string { return strings.Join(words, " ") }
+
+// Group is `container …`.
+func Group(e *env.Env, inspect *cobra.Command) *cobra.Command {
+	children := append(Shared(e), ListCommand(e, "ls", "list", "ps"), inspect)
+	return env.Group("container", "Manage containers", nil, children...)
+}
+
+// Shared are the commands that go by the same name with and without `container`.
+func Shared(e *env.Env) []*cobra.Command {
+	var list []*cobra.Command
+	for _, command := range []func(*env.Env) *cobra.Command{
+		AttachCommand, CreateCommand, ExecCommand, KillCommand, LogsCommand, PauseCommand, PortCommand, RenameCommand, RestartCommand,
+		RemoveCommand, RunCommand, StartCommand, StopCommand, TopCommand, UnpauseCommand, WaitCommand,
+	} {
+		list = append(list, command(e))
+	}
+	return list
+}
