@@ -78,7 +78,7 @@ func (v verbs) draft(o CreateOptions, img image.Image) (*container.Record, []mou
 	if err := merge.CheckConfig(c); err != nil {
 		return nil, nil, err
 	}
-	h := merge.HostConfig(o.HostConfig)
+	h := merge.HostConfig(o.HostConfig, v.cfg.CgroupV2)
 	if err := merge.CheckHostConfig(h, c); err != nil {
 		return nil, nil, err
 	}

@@ -80,7 +80,8 @@ func (s *depot) collect(ctx context.Context) error {
 		return err
 	}
 	if c, ok := s.overlay.(snapshots.Cleaner); ok {
-		if err := c.Cleanup(ctx); err != nil {
+		// Before the first layer there is nothing to look through.
+		if err := c.Cleanup(ctx); err != nil && !errdefs.IsNotFound(err) {
 			return fmt.Errorf("delete layers: %w", err)
 		}
 	}

@@ -70,15 +70,15 @@ func TestPublishedPort(t *testing.T) {
 
 func TestJoinedNamespaces(t *testing.T) {
 	e := engine(t)
-	e.OK("run", "-d", "--name", "a", "-h", "ahost", "--ipc", "shareable", "busybox", "httpd", "-f", "-h", "/www")
+	e.OK("run", "-d", "--name", "aa", "-h", "ahost", "--ipc", "shareable", "busybox", "httpd", "-f", "-h", "/www")
 	harness.Eventually(t, "a shared network", func() bool {
-		return e.Berth("run", "--rm", "--network", "container:a", "busybox", "wget", "-qO-", "http://127.0.0.1/").Out == page
+		return e.Berth("run", "--rm", "--network", "container:aa", "busybox", "wget", "-qO-", "http://127.0.0.1/").Out == page
 	})
-	if got := e.OK("run", "--rm", "--pid", "container:a", "busybox", "ps"); !strings.Contains(got, "httpd") {
+	if got := e.OK("run", "--rm", "--pid", "container:aa", "busybox", "ps"); !strings.Contains(got, "httpd") {
 		t.Errorf("shared pids: %s", got)
 	}
-	e.OK("run", "--rm", "--ipc", "container:a", "busybox", "touch", "/dev/shm/seen")
-	if got := e.OK("exec", "a", "ls", "/dev/shm"); got != "seen" {
+	e.OK("run", "--rm", "--ipc", "container:aa", "busybox", "touch", "/dev/shm/seen")
+	if got := e.OK("exec", "aa", "ls", "/dev/shm"); got != "seen" {
 		t.Errorf("shared ipc: %q", got)
 	}
 }

@@ -124,9 +124,9 @@ func TestTerminal(t *testing.T) {
 
 func TestExecTerminal(t *testing.T) {
 	e := engine(t)
-	e.OK("run", "-d", "--name", "c", "busybox", "sleep", "1000")
+	e.OK("run", "-d", "--name", "cc", "busybox", "sleep", "1000")
 	for _, client := range []string{"berth", "docker"} {
-		x := open(t, e.Command(client, "exec", "-it", "c", "sh"))
+		x := open(t, e.Command(client, "exec", "-it", "cc", "sh"))
 		x.send("tty; stty size\n")
 		x.expect("/dev/pts/")
 		x.expect("33 77")

@@ -69,7 +69,8 @@ func New(t testing.TB, flags ...string) *Engine {
 	if e.log, err = os.Create(filepath.Join(dir, "berthd.log")); err != nil {
 		t.Fatal(err)
 	}
-	before := look(t)
+	before := firstLook()
+	engines.Add(1)
 	t.Cleanup(func() { e.end(before) })
 	e.Start()
 	return e
@@ -219,7 +220,9 @@ func (e *Engine) end(before place) {
 		Eventually(e.t, "the idle shim to end on SIGTERM", func() bool { return syscall.Kill(pid, 0) != nil })
 	}
 	e.log.Close()
-	before.compare(e.t, e)
+	if engines.Add(-1) == 0 { // another's things are not this one's
+		before.compare(e.t, e)
+	}
 	if err := os.RemoveAll(e.Dir); err != nil {
 		e.t.Errorf("remove the engine's folder: %v", err)
 	}

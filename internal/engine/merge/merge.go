@@ -159,8 +159,8 @@ func CheckConfig(c *container.Config) error {
 }
 
 // HostConfig returns the user's host configuration (nil: nothing asked for) with
-// Docker's defaults in it.
-func HostConfig(user *container.HostConfig) *container.HostConfig {
+// Docker's defaults in it: on cgroup v2 a cgroup namespace of its own.
+func HostConfig(user *container.HostConfig, cgroupV2 bool) *container.HostConfig {
 	var h container.HostConfig
 	if user != nil {
 		h = *user
@@ -172,9 +172,9 @@ func HostConfig(user *container.HostConfig) *container.HostConfig {
 		h.IpcMode = container.IPCModePrivate
 	}
 	if h.CgroupnsMode == "" {
-		h.CgroupnsMode = container.CgroupnsModePrivate
-		if h.Privileged {
-			h.CgroupnsMode = container.CgroupnsModeHost
+		h.CgroupnsMode = container.CgroupnsModeHost
+		if cgroupV2 {
+			h.CgroupnsMode = container.CgroupnsModePrivate
 		}
 	}
 	if h.ShmSize == 0 {
@@ -232,7 +232,7 @@ func CheckHostConfig(h *container.HostConfig, c *container.Config) error {
 	if h.NetworkMode.IsContainer() {
 		return checkJoined(h, c)
 	}
-	return checkMemory(h)
+	return nil
 }
 
 // checkJoined refuses what belongs to the container whose network is joined.
@@ -246,29 +246,6 @@ func checkJoined(h *container.HostConfig, c *container.Config) error {
 		return invalid("conflicting options: custom host-to-IP mapping and the network mode")
 	case len(h.PortBindings) > 0 || h.PublishAllPorts:
 		return invalid("conflicting options: port publishing and the container type network mode")
-	}
-	return checkMemory(h)
-}
-
-func checkMemory(h *container.HostConfig) error {
-	const least = 512 << 10
-	switch {
-	case h.Memory != 0 && h.Memory < least:
-		return invalid("Minimum memory limit allowed is 512KB")
-	case h.MemorySwap > 0 && h.Memory == 0:
-		return invalid("You should always set the Memory limit when using Memoryswap limit, see usage")
-	case h.MemorySwap > 0 && h.MemorySwap < h.Memory:
-		return invalid("Minimum memoryswap limit should be larger than memory limit, see usage")
-	case h.MemoryReservation > 0 && h.Memory > 0 && h.Memory < h.MemoryReservation:
-		return invalid("Minimum memory limit can not be less than memory reservation limit, see usage")
-	case h.NanoCPUs < 0:
-		return invalid("invalid number of CPUs: it must not be negative")
-	case h.NanoCPUs > 0 && (h.CPUPeriod > 0 || h.CPUQuota > 0):
-		return invalid("Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set")
-	case h.OomScoreAdj < -1000 || h.OomScoreAdj > 1000:
-		return invalid("Invalid value %d, range for oom score adj is [-1000, 1000]", h.OomScoreAdj)
-	case h.ShmSize < 0:
-		return invalid("SHM size can not be less than 0")
 	}
 	return nil
 }

@@ -56,9 +56,6 @@ func TestConfig(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	swap := func(mem, swap int64) *container.HostConfig {
-		return &container.HostConfig{Resources: container.Resources{Memory: mem, MemorySwap: swap}}
-	}
 	for _, tc := range []struct {
 		c    *container.Config
 		h    *container.HostConfig
@@ -68,8 +65,6 @@ func TestRefusals(t *testing.T) {
 		{&container.Config{Cmd: []string{"x"}, WorkingDir: "rel"}, nil, "the working directory 'rel' is invalid, it needs to be an absolute path"},
 		{&container.Config{Cmd: []string{"x"}, StopSignal: "SIGNO"}, nil, "invalid signal: SIGNO"},
 		{&container.Config{Cmd: []string{"x"}, Env: []string{"=x"}}, nil, "invalid environment variable: =x"},
-		{nil, swap(1000, 0), "Minimum memory limit allowed is 512KB"},
-		{nil, swap(1<<20, 1), "Minimum memoryswap limit should be larger than memory limit, see usage"},
 		{nil, &container.HostConfig{AutoRemove: true, RestartPolicy: container.RestartPolicy{Name: "always"}}, "can't create 'AutoRemove' container with restart policy"},
 		{nil, &container.HostConfig{PidMode: "bogus"}, "invalid PID mode: bogus"},
 		{nil, &container.HostConfig{LogConfig: container.LogConfig{Type: "syslog"}}, `unknown log driver "syslog": use ring, json-file or none`},
@@ -82,7 +77,7 @@ func TestRefusals(t *testing.T) {
 		}
 		err := CheckConfig(c)
 		if err == nil {
-			err = CheckHostConfig(HostConfig(tc.h), c)
+			err = CheckHostConfig(HostConfig(tc.h, false), c)
 		}
 		if !errdefs.IsInvalidArgument(err) || err.Error() != tc.want {
 			t.Errorf("%v; want %s", err, tc.want)
@@ -91,7 +86,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
-	h := HostConfig(nil)
+	h := HostConfig(nil, false)
 	if h.NetworkMode != "bridge" || h.IpcMode != "private" || h.ShmSize != 64<<20 || h.RestartPolicy.Name != "no" || h.LogConfig.Type != "ring" {
 		t.Fatalf("%+v", h)
 	}
