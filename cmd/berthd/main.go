@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	containerdlog "github.com/containerd/log"
 	"github.com/spf13/pflag"
 
 	"github.com/berth-containers/berth/internal/config"
@@ -47,6 +48,10 @@ func run(args []string) error {
 	// The heap is a few MiB that live and short bursts; collecting it earlier
 	// costs microseconds and keeps an idle engine near what it needs.
 	debug.SetGCPercent(50)
+	// The libraries of containerd log what they also return.
+	if err := containerdlog.SetLevel("panic"); err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
