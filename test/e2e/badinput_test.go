@@ -37,7 +37,7 @@ func TestBadInput(t *testing.T) {
 		{[]string{"run", "--rm", "--network", "nosuchnet", "busybox"}, "nosuchnet", 125},
 		{[]string{"run", "--rm", "--network", "container:nosuch", "busybox"}, "nosuch", 125},
 		{[]string{"run", "--rm", "--cap-add", "FLY", "busybox"}, "FLY", 125},
-		{[]string{"run", "--rm", "--device", "/dev/nosuch", "busybox"}, "/dev/nosuch", 127},
+		{[]string{"run", "--rm", "--device", "/dev/nosuch", "busybox"}, "/dev/nosuch", 125},
 		{[]string{"run", "--rm", "--ulimit", "nofile=x", "busybox"}, "nofile", 125},
 		{[]string{"run", "--rm", "--sysctl", "kernel.panic=1", "busybox"}, "kernel.panic", 125},
 		{[]string{"run", "--rm", "--restart", "always", "busybox"}, "--rm", 125},
