@@ -141,7 +141,8 @@ var BusyboxTar = sync.OnceValues(func() ([]byte, error) {
 	add(tar.Header{Typeflag: tar.TypeReg, Name: "etc/group", Mode: 0o644}, []byte("root:x:0:\nuser:x:1000:\nstaff:x:50:user\n"))
 	add(tar.Header{Typeflag: tar.TypeReg, Name: "www/index.html", Mode: 0o644}, []byte("hello from a container\n"))
 	add(tar.Header{Typeflag: tar.TypeReg, Name: "etc/notprogram", Mode: 0o644}, []byte("not a program\n"))
-	return b.Bytes(), errors.Join(err, w.Close())
+	err = errors.Join(err, w.Close())
+	return b.Bytes(), err
 })
 
 func busyboxTar(t testing.TB) []byte {
