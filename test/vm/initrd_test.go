@@ -60,7 +60,7 @@ func copyModules(t *testing.T, kernel, root string) {
 		must(t, "cp", "-a", from, to+"/kernel/"+dir)
 	}
 	must(t, "sh", "-c", fmt.Sprintf("cp %s/modules/modules.* %s/", kernel, to))
-	must(t, "depmod", "-b", root, release)
+	must(t, "/sbin/depmod", "-b", root, release)
 }
 
 // A container's root cannot be pivoted on the initial RAM file system itself.

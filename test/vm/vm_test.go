@@ -40,7 +40,7 @@ var checks = []check{
 	{"out of memory", "berth run --name hog -m 16m --memory-swap 16m busybox sh -c 'x=a; while :; do x=$x$x; done'; echo $?; berth inspect -f '{{.State.OOMKilled}}' hog", "137\ntrue"},
 	{"detached with a port", "berth run -d --name web -p 8080:80 busybox httpd -f -h /www && for i in 1 2 3 4 5 6 7 8 9 10; do wget -qO- http://127.0.0.1:8080/ && break; sleep 1; done", "hello from a container"},
 	{"exec", "berth exec web sh -c 'cat /proc/self/cgroup; echo in'", "0::/\nin"},
-	{"pause", "berth pause web && berth inspect -f '{{.State.Status}}' web && berth unpause web && berth inspect -f '{{.State.Status}}' web", "paused\nrunning"},
+	{"pause", "berth pause web && berth inspect -f '{{.State.Status}}' web && berth unpause web && berth inspect -f '{{.State.Status}}' web", "paused\nweb\nrunning"},
 	{"the engine is killed", "kill -9 $(cat /run/berthd.pid); start_engine; berth exec web echo still there", "still there"},
 	{"the shim is killed", "kill -9 $(pidof berth-shim); sleep 2; berth inspect -f '{{.State.Status}}' web; berth exec web echo and again", "running\nand again"},
 	{"read-only recursive masks", "berth run --rm busybox sh -c 'echo 1 > /proc/sys/kernel/panic' 2>&1", "Read-only"},
