@@ -61,8 +61,8 @@ func (c *core) finish(ctx context.Context, l *live, e shim.Exit) error {
 		return nil
 	}
 	before := c.records.Get(e.ID)
-	if before == nil {
-		return nil
+	if before == nil || e.Pid != 0 && e.Pid != before.State.Pid {
+		return nil // removed; or the end of a stray, told when the next run had begun
 	}
 	pause, again := c.again(l, before, e)
 	after := c.records.Update(e.ID, func(r *container.Record) { ended(r, e, again) })

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/containerd/errdefs"
 	api "github.com/moby/moby/api/types/container"
@@ -146,7 +147,7 @@ func (c *core) execute(ctx context.Context, r *container.Record, run *run) (s st
 		return s, err
 	}
 	run.process = out.Spec.Process
-	s.StartResponse, err = c.deps.Shim.Start(ctx, shim.StartRequest{ID: r.ID, Bundle: c.dir(r.ID), Spec: out.Spec, Rootfs: &rootfs,
+	s.StartResponse, err = c.startProcess(ctx, shim.StartRequest{ID: r.ID, Bundle: c.dir(r.ID), Spec: out.Spec, Rootfs: &rootfs,
 		OpenStdin: r.Config.OpenStdin, StdinOnce: r.Config.StdinOnce, Log: c.logConfig(r)})
 	if errdefs.IsNotFound(err) || errdefs.IsPermissionDenied(err) {
 		err = errdefs.ErrInvalidArgument.WithMessage(err.Error()) // a 404 would mean the container
@@ -156,6 +157,46 @@ func (c *core) execute(ctx context.Context, r *container.Record, run *run) (s st
 	}
 	return s, err
 }
+
+// startProcess has the shim start a run. What the shim still has under the ID is
+// a start whose answer was lost with an earlier shim, or a run whose release
+// was: the caller has the container's turn and nothing of it runs by the record.
+func (c *core) startProcess(ctx context.Context, q shim.StartRequest) (shim.StartResponse, error) {
+	s, err := c.deps.Shim.Start(ctx, q)
+	if errdefs.IsAlreadyExists(err) {
+		c.log.Warn("a container was started but not recorded; it is killed", "container", q.ID)
+		if err := c.dislodge(ctx, q.ID); err != nil {
+			return s, err
+		}
+		s, err = c.deps.Shim.Start(ctx, q)
+	}
+	if errdefs.IsUnavailable(err) {
+		err = errdefs.ErrUnavailable.WithMessage("the shim died while the container was started; start it again (" + err.Error() + ")")
+	}
+	return s, err
+}
+
+// dislodge kills what the shim has under an ID and makes it forget that.
+func (c *core) dislodge(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanup)
+	defer cancel()
+	for {
+		if err := c.deps.Shim.Signal(ctx, id, "", syscall.SIGKILL); err != nil && !errdefs.IsNotFound(err) {
+			return fmt.Errorf("kill an earlier run: %w", err)
+		}
+		err := c.deps.Shim.Release(ctx, id)
+		if !errdefs.IsFailedPrecondition(err) {
+			return err
+		}
+		select { // the kernel is about to end it
+		case <-time.After(dislodgePause):
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the end of an earlier run: %w", err)
+		}
+	}
+}
+
+const dislodgePause = 5 * time.Millisecond
 
 func (c *core) quietly(what string, f func() error) {
 	if err := f(); err != nil {

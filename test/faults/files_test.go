@@ -30,3 +30,8 @@ func corruptFile(path string) error {
 }
 
 func restoreFile(path string) error { return os.Rename(path+".good", path) }
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

@@ -210,7 +210,7 @@ func (s *Server) serve(conn *net.UnixConn) {
 func (s *Server) dispatch(ctx context.Context, conn *net.UnixConn, r shim.Request) {
 	switch r.Method {
 	case shim.MethodStart:
-		answer(conn, r, func(q startRequest) (any, error) { return launching{s}.start(ctx, q) })
+		launching{s}.answerStart(ctx, conn, r)
 	case shim.MethodExec:
 		answer(conn, r, func(q shim.ExecRequest) (any, error) { return launching{s}.exec(ctx, q) })
 	case shim.MethodAttach:
@@ -230,12 +230,13 @@ func (s *Server) dispatch(ctx context.Context, conn *net.UnixConn, r shim.Reques
 	}
 }
 
-// answer decodes a request's body, calls f and responds.
-func answer[T any](conn *net.UnixConn, r shim.Request, f func(T) (any, error)) {
+// answer decodes a request's body, calls f and responds; it reports whether f
+// succeeded and the client was there to be told.
+func answer[T any](conn *net.UnixConn, r shim.Request, f func(T) (any, error)) bool {
 	q, err := decode[T](r)
 	var body any
 	if err == nil {
 		body, err = f(q)
 	}
-	respond(conn, body, err)
+	return respond(conn, body, err)
 }

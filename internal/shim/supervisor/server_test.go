@@ -1,8 +1,10 @@
 package supervisor
 
 import (
+	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -210,5 +212,28 @@ func TestPauseIsListed(t *testing.T) {
 	}
 	if err := b.Resume(b.ctx, "c1"); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A container that nobody was told of does not run on.
+func TestStartWithoutListener(t *testing.T) {
+	b := newBench(t)
+	body, err := json.Marshal(b.request("c1", "sleep", "1000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: shim.Socket(b.root), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.CloseRead(); err != nil {
+		t.Fatal(err)
+	}
+	if err := shim.WriteFrame(conn, shim.Request{Version: shim.Version, Method: shim.MethodStart, Body: body}); err != nil {
+		t.Fatal(err)
+	}
+	if e := b.exit("c1", ""); e.Code != 137 {
+		t.Errorf("%+v", e)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"os"
 	"syscall"
 	"time"
@@ -23,6 +24,26 @@ import (
 type startRequest struct {
 	shim.StartRequest
 	Spec json.RawMessage `json:"spec"`
+}
+
+// answerStart starts a container and tells so. An engine that died meanwhile
+// has no record that the container runs, and the next one may have listed what
+// runs before this one did: then it must not run.
+func (s launching) answerStart(ctx context.Context, conn *net.UnixConn, r shim.Request) {
+	var started key
+	told := answer(conn, r, func(q startRequest) (any, error) {
+		made, err := s.start(ctx, q)
+		if err == nil {
+			started = key{q.ID, ""}
+		}
+		return made, err
+	})
+	if p := s.running(started); p != nil && !told {
+		s.log.Warn("who had a container started is gone; it is killed", "container", started.id)
+		if err := signal(p, syscall.SIGKILL); err != nil && !errdefs.IsNotFound(err) {
+			s.log.Error("kill a container", "container", started.id, "error", err)
+		}
+	}
 }
 
 // start runs a container.
