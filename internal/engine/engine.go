@@ -111,21 +111,34 @@ type Engine struct {
 
 // core is what all verbs share.
 type core struct {
-	cfg     Config
+	places
+	announcer
+	liveTable
 	deps    Deps
 	log     *slog.Logger
 	records *records.Store
 	volumes *volume.Store
-	events  *events.Bus
 	execs   *execTable
 	started time.Time
-
-	mu    sync.Mutex
-	lives map[string]*live
 
 	closing    chan struct{}
 	closeOnce  sync.Once
 	background sync.WaitGroup
+}
+
+// places are where a container's files lie.
+type places struct{ cfg Config }
+
+// announcer tells what happens, and by what IDs.
+type announcer struct {
+	root   string
+	events *events.Bus
+}
+
+// liveTable is the containers that there are.
+type liveTable struct {
+	mu    sync.Mutex
+	lives map[string]*live
 }
 
 // New opens the data root, compares its records with the shim and the kernel,
@@ -136,7 +149,7 @@ func New(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (_ *Engin
 	if err != nil {
 		return nil, err
 	}
-	c := &core{cfg: cfg, deps: deps, log: log, events: events.New(), lives: map[string]*live{},
+	c := &core{places: places{cfg}, announcer: announcer{cfg.DataRoot, events.New()}, liveTable: liveTable{lives: map[string]*live{}}, deps: deps, log: log,
 		execs: newExecTable(), started: time.Now(), closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -233,6 +246,6 @@ func (c *core) working(limit time.Duration) (context.Context, context.CancelFunc
 // cleanup is how long putting things away may take.
 const cleanup = 30 * time.Second
 
-func (c *core) dir(id string) string    { return filepath.Join(c.cfg.DataRoot, "containers", id) }
-func (c *core) logDir(id string) string { return filepath.Join(c.dir(id), "logs") }
-func (c *core) shmDir(id string) string { return filepath.Join(c.cfg.ExecRoot, "shm", id) }
+func (c *places) dir(id string) string    { return filepath.Join(c.cfg.DataRoot, "containers", id) }
+func (c *places) logDir(id string) string { return filepath.Join(c.dir(id), "logs") }
+func (c *places) shmDir(id string) string { return filepath.Join(c.cfg.ExecRoot, "shm", id) }

@@ -170,7 +170,7 @@ func (c *core) rerun(id string) {
 	}
 }
 
-func (c *core) tellDie(r *container.Record, e shim.Exit) {
+func (c *announcer) tellDie(r *container.Record, e shim.Exit) {
 	if e.OOMKilled {
 		c.tell(r, events.ActionOOM, nil)
 	}

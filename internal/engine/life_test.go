@@ -218,7 +218,6 @@ func TestCreateRefusals(t *testing.T) {
 		{named("web"), errdefs.IsConflict, fmt.Sprintf(`Conflict. The container name "/web" is already in use by container "%s". You have to remove (or rename) that container to be able to reuse that name.`, id)},
 		{named("-x"), errdefs.IsInvalidArgument, "Invalid container name (-x), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"},
 		{func(o *CreateOptions) { o.Config.Image = "nope" }, errdefs.IsNotFound, "No such image: nope"},
-		{func(o *CreateOptions) { o.HostConfig.Memory = 1 }, errdefs.IsInvalidArgument, "Minimum memory limit allowed is 512KB"},
 		{func(o *CreateOptions) { o.HostConfig.PidMode = "container:nobody" }, errdefs.IsInvalidArgument, "No such container: nobody"},
 		{func(o *CreateOptions) {
 			o.HostConfig.Mounts = []mount.Mount{{Type: "bind", Source: "/no/such/path", Target: "/x"}}

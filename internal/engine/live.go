@@ -62,13 +62,13 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-func (c *core) live(id string) *live {
+func (c *liveTable) live(id string) *live {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.lives[id]
 }
 
-func (c *core) addLive(id string) *live {
+func (c *liveTable) addLive(id string) *live {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := &live{id: id, turn: make(chan struct{}, 1)}
@@ -76,7 +76,7 @@ func (c *core) addLive(id string) *live {
 	return l
 }
 
-func (c *core) dropLive(id string) {
+func (c *liveTable) dropLive(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.lives, id)

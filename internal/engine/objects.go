@@ -52,7 +52,7 @@ func (o objects) Events(ctx context.Context, q EventsOptions, yield func(events.
 }
 
 // tell publishes what happened to a container, with Docker's attributes.
-func (c *core) tell(r *container.Record, action events.Action, more map[string]string) {
+func (c *announcer) tell(r *container.Record, action events.Action, more map[string]string) {
 	if r == nil {
 		return
 	}
@@ -65,17 +65,17 @@ func (c *core) tell(r *container.Record, action events.Action, more map[string]s
 	c.events.Publish(events.ContainerEventType, action, r.ID, a)
 }
 
-func (c *core) tellExec(r *container.Record, action events.Action, e *exec) {
+func (c *announcer) tellExec(r *container.Record, action events.Action, e *exec) {
 	c.tell(r, action+events.Action(": "+strings.Join(e.request.Cmd, " ")), map[string]string{"execID": e.id})
 }
 
-func (c *core) tellVolume(name string, action events.Action, more map[string]string) {
+func (c *announcer) tellVolume(name string, action events.Action, more map[string]string) {
 	a := map[string]string{"driver": volume.Driver}
 	maps.Copy(a, more)
 	c.events.Publish(events.VolumeEventType, action, name, a)
 }
 
-func (c *core) tellEndpoint(r *container.Record, action events.Action) {
+func (c *announcer) tellEndpoint(r *container.Record, action events.Action) {
 	c.events.Publish(events.NetworkEventType, action, c.networkID(mobynet.NetworkBridge),
 		map[string]string{"container": r.ID, "name": mobynet.NetworkBridge, "type": "bridge"})
 }
@@ -203,12 +203,12 @@ func (o objects) VolumeRemove(_ context.Context, name string, force bool) error 
 }
 
 // networkID is stable for a data root.
-func (c *core) networkID(name string) string {
-	sum := sha256.Sum256([]byte("network " + name + " of " + c.cfg.DataRoot))
+func (c *announcer) networkID(name string) string {
+	sum := sha256.Sum256([]byte("network " + name + " of " + c.root))
 	return hex.EncodeToString(sum[:])
 }
 
-func (c *core) networkIDs() map[string]string {
+func (c *announcer) networkIDs() map[string]string {
 	ids := map[string]string{}
 	for _, name := range []string{mobynet.NetworkBridge, mobynet.NetworkHost, mobynet.NetworkNone} {
 		ids[name] = c.networkID(name)
