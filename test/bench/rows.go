@@ -51,7 +51,7 @@ func beside(measure func(*system) (float64, error)) func(*system) (float64, erro
 			return 0, err
 		}
 		figure, err = measure(s)
-		return figure, errors.Join(err, s.do("rm", "-f", "beside"))
+		return figure, errors.Join(err, s.remove("beside"))
 	}
 }
 
@@ -80,11 +80,11 @@ func gather(s *system, count int) error {
 }
 
 func disperse(s *system, count int) error {
-	args := []string{"rm", "-f"}
+	var names []string
 	for i := range count {
-		args = append(args, fmt.Sprint("crowd", i))
+		names = append(names, fmt.Sprint("crowd", i))
 	}
-	return s.do(args...)
+	return s.remove(names...)
 }
 
 func rate(s *system, count int) (float64, error) {

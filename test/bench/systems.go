@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -18,7 +19,10 @@ type system struct {
 	name   string
 	client []string
 	env    []string
-	root   string // a path that its processes' command lines have in them
+	root   string   // a path that its processes' command lines have in them
+	place  *place   // where the client runs
+	cgroup string   // parent of its containers' groups
+	rm     []string // removes what runs, without a term of grace
 }
 
 // do runs the client and waits for it.
@@ -27,13 +31,17 @@ func (s *system) do(args ...string) error {
 	return err
 }
 
+func (s *system) remove(containers ...string) error {
+	return s.do(append(slices.Clone(s.rm), containers...)...)
+}
+
 func (s *system) output(args ...string) (string, error) {
 	argv := append(append([]string{}, s.client...), args...)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), s.env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
+	if err := s.place.run(cmd); err != nil {
 		return "", fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(errs.String()))
 	}
 	return out.String(), nil
@@ -45,12 +53,17 @@ func start(work string, peers []string) (systems []*system, stop func(), err err
 	stop = func() {
 		for _, s := range systems {
 			if ids, err := s.output("ps", "-aq"); err == nil && ids != "" {
-				_ = s.do(append([]string{"rm", "-f"}, strings.Fields(ids)...)...)
+				_ = s.remove(strings.Fields(ids)...)
 			}
 		}
 		for _, cmd := range running {
-			_ = cmd.Process.Signal(syscall.SIGTERM)
-			_ = cmd.Wait()
+			if cmd.Process != nil {
+				_ = cmd.Process.Signal(syscall.SIGTERM)
+				_ = cmd.Wait()
+			}
+		}
+		for _, s := range systems {
+			removeCgroup(s.cgroup)
 		}
 	}
 	image, err := harness.BusyboxTar()
@@ -62,19 +75,17 @@ func start(work string, peers []string) (systems []*system, stop func(), err err
 		return nil, stop, err
 	}
 	berth, daemon := berthSystem(work)
-	all := map[string]func() (*system, *exec.Cmd){
-		"docker": func() (*system, *exec.Cmd) { return dockerSystem(work) },
-		"podman": func() (*system, *exec.Cmd) { return podmanSystem(work), nil },
-	}
 	systems, running = append(systems, berth), append(running, daemon)
-	for _, name := range peers {
-		if make := all[name]; make != nil {
-			s, cmd := make()
-			systems = append(systems, s)
-			if cmd != nil {
-				running = append(running, cmd)
-			}
+	if slices.Contains(peers, "docker") {
+		s, cmd := dockerSystem(work)
+		systems, running = append(systems, s), append(running, cmd)
+	}
+	if slices.Contains(peers, "podman") {
+		s, err := podmanSystem(work)
+		if err != nil {
+			return systems, stop, err
 		}
+		systems = append(systems, s)
 	}
 	for _, cmd := range running {
 		log, err := os.Create(filepath.Join(work, filepath.Base(cmd.Path)+".log"))
@@ -110,22 +121,24 @@ func (s *system) await() error {
 func berthSystem(work string) (*system, *exec.Cmd) {
 	bin, root := os.Getenv("BERTH_BIN"), filepath.Join(work, "berth")
 	sock := "unix://" + filepath.Join(work, "berth.sock")
-	s := &system{name: "berth", client: []string{filepath.Join(bin, "berth")}, env: []string{"BERTH_HOST=" + sock}, root: root}
+	s := &system{name: "berth", client: []string{filepath.Join(bin, "berth")}, env: []string{"BERTH_HOST=" + sock, "DOCKER_HOST=" + sock}, root: root, cgroup: cgroup("berth"), rm: []string{"rm", "-f"}}
 	return s, exec.Command(filepath.Join(bin, "berthd"), "--data-root", root, "--exec-root", root+"-run", "--host", sock,
-		"--cgroup-parent", fmt.Sprintf("/berth-bench-%d", time.Now().UnixNano()))
+		"--cgroup-parent", s.cgroup)
 }
 
 func dockerSystem(work string) (*system, *exec.Cmd) {
 	root := filepath.Join(work, "docker")
 	sock := "unix://" + filepath.Join(work, "docker.sock")
-	s := &system{name: "docker", client: []string{"docker"}, env: []string{"DOCKER_HOST=" + sock}, root: root}
+	s := &system{name: "docker", client: []string{"docker"}, env: []string{"DOCKER_HOST=" + sock}, root: root, cgroup: cgroup("docker"), rm: []string{"rm", "-f"}}
 	return s, exec.Command("/usr/sbin/dockerd", "--data-root", root, "--exec-root", root+"-run", "-H", sock,
-		"--pidfile", filepath.Join(work, "docker.pid"), "--bip", "172.31.240.1/20",
-		"--cgroup-parent", fmt.Sprintf("/docker-bench-%d", time.Now().UnixNano()))
+		"--pidfile", filepath.Join(work, "docker.pid"), "--bip", "172.31.240.1/20", "--cgroup-parent", s.cgroup)
 }
 
-func podmanSystem(work string) *system {
+func podmanSystem(work string) (*system, error) {
+	p, err := newPlace(forPodman)
 	root := filepath.Join(work, "podman")
-	return &system{name: "podman", root: root, client: []string{"podman", "--root", root, "--runroot", root + "-run",
-		"--tmpdir", root + "-tmp", "--cgroup-manager", "cgroupfs", "--events-backend", "file"}}
+	return &system{name: "podman", root: root, place: p, cgroup: "/libpod_parent", rm: []string{"rm", "-f", "-t", "0"}, client: []string{"podman", "--root", root, "--runroot", root + "-run",
+		"--tmpdir", root + "-tmp", "--network-config-dir", root + "-networks", "--cgroup-manager", "cgroupfs", "--events-backend", "file"}}, err
 }
+
+func cgroup(name string) string { return fmt.Sprintf("/%s-bench-%d", name, time.Now().UnixNano()) }
