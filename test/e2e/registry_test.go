@@ -47,7 +47,7 @@ func TestBadRegistries(t *testing.T) {
 		"127.0.0.1:1/nobody/home":                          "connection refused",
 		strings.TrimPrefix(broken.URL, "http://") + "/x/y": "500",
 		host + "/no/such:1":                                "not found",
-		"library/UPPER":                                       "lowercase",
+		"library/UPPER":                                    "lowercase",
 	} {
 		r := e.Berth("pull", name)
 		if r.Code != 1 || !strings.Contains(strings.ToLower(r.Err), want) || strings.Count(strings.TrimSpace(r.Err), "\n") > 0 {
