@@ -56,15 +56,24 @@ func start(ctx context.Context, cfg config.Config, log *slog.Logger) (d *daemon,
 	if err := d.lock(cfg); err != nil {
 		return nil, err
 	}
-	e, images, err := d.open(ctx, cfg, parts{shimPath, initPath}, log)
-	if err != nil {
-		return nil, err
-	}
+	// A socket that cannot be had is found out before anything is made; a client
+	// that comes early waits.
 	listeners, err := openListeners(cfg, log)
 	if err != nil {
 		return nil, err
 	}
+	served := false
+	defer func() {
+		if !served {
+			err = errors.Join(err, listen.Close(listeners))
+		}
+	}()
+	e, images, err := d.open(ctx, cfg, parts{shimPath, initPath}, log)
+	if err != nil {
+		return nil, err
+	}
 	d.server = server.New(server.Options{Engine: e, Images: images, Version: version.Version, Log: log})
+	served = true
 	for _, l := range listeners {
 		d.serving.Go(func() { d.serve(l) })
 	}
@@ -151,8 +160,14 @@ func openShim(ctx context.Context, binary, execRoot string) (*shim.Client, func(
 	if errdefs.IsUnavailable(err) {
 		client, err = shim.Spawn(ctx, binary, execRoot)
 	}
+	var turn sync.Mutex // verbs and the engine's watch may miss the shim at the same moment
 	respawn := func(ctx context.Context) error {
-		next, err := shim.Spawn(ctx, binary, execRoot)
+		turn.Lock()
+		defer turn.Unlock()
+		next, err := shim.Dial(ctx, shim.Socket(execRoot))
+		if errdefs.IsUnavailable(err) {
+			next, err = shim.Spawn(ctx, binary, execRoot)
+		}
 		if err != nil {
 			return err
 		}

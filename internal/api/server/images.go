@@ -89,7 +89,7 @@ func tagImage(images imageReader, e announcer) handler {
 			return err
 		}
 		if img, err := images.Get(r.Context(), target); err == nil {
-			e.ImageEvent(events.ActionTag, img.ID.String(), target)
+			e.ImageEvent(events.ActionTag, img.ID.String(), familiar(target))
 		}
 		w.WriteHeader(http.StatusCreated)
 		return nil

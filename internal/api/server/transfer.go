@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/moby/moby/api/types/registry"
@@ -25,6 +26,15 @@ func joinTag(repository, tag string) string {
 		return repository + "@" + tag
 	}
 	return repository + ":" + tag
+}
+
+// familiar is ref as people write it.
+func familiar(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ref
+	}
+	return reference.FamiliarString(reference.TagNameOnly(named))
 }
 
 func credentials(r *request) (image.Credentials, error) {
@@ -106,7 +116,7 @@ func pullImage(images imageMover, e announcer, w http.ResponseWriter, r *request
 	p := &progress{lines: stream.NewLines(w)}
 	img, err := images.Pull(r.Context(), ref, platform, creds, p.tell)
 	if err == nil {
-		e.ImageEvent(events.ActionPull, img.ID.String(), ref)
+		e.ImageEvent(events.ActionPull, img.ID.String(), familiar(ref))
 	}
 	return p.end(err)
 }
@@ -117,7 +127,7 @@ func importImage(images imageMover, e announcer, w http.ResponseWriter, r *reque
 	if err != nil {
 		return err
 	}
-	e.ImageEvent(events.ActionImport, id.String(), ref)
+	e.ImageEvent(events.ActionImport, id.String(), familiar(ref))
 	return stream.NewLines(w).Send(jsonstream.Message{Status: id.String()})
 }
 
@@ -144,7 +154,7 @@ func pushImage(images Images, e announcer) handler {
 			}
 			p.send(jsonstream.Message{Progress: &jsonstream.Progress{}, Aux: (*json.RawMessage)(&aux)})
 			if img, err := images.Get(r.Context(), ref); err == nil {
-				e.ImageEvent(events.ActionPush, img.ID.String(), ref)
+				e.ImageEvent(events.ActionPush, img.ID.String(), familiar(ref))
 			}
 		}
 		return p.end(nil)
