@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-containers/berth/internal/runtime/wire"
+	"github.com/berth-containers/berth/internal/sys/cgroup"
 )
 
 // undoTimeout bounds taking back what failed.
@@ -35,17 +36,41 @@ type child struct {
 
 // start describes how a child comes to life.
 type start struct {
-	clone     int
-	cgroupDir string // v2: the child is born in this cgroup
-	pidNS     string // joined around the fork
-	pidOf     int    // as pidNS, of this process
-	extra     *os.File
-	stdio     [3]*os.File
-	terminal  bool
+	clone    int
+	group    *cgroup.Group // nil: the caller's
+	pidNS    string        // joined around the fork
+	pidOf    int           // as pidNS, of this process
+	extra    *os.File
+	doors    []*os.File // v1: through which the child enters the cgroup
+	stdio    [3]*os.File
+	terminal bool
 }
 
-// spawn starts an init. The caller reaps it.
-func (r *Runtime) spawn(s start) (c *child, err error) {
+// spawn starts an init and configures it. The caller reaps it.
+func (r *Runtime) spawn(s start, config *wire.Config) (*child, error) {
+	if s.group != nil {
+		var err error
+		if s.doors, err = s.group.Doors(); err != nil {
+			return nil, err
+		}
+		defer func() {
+			for _, f := range s.doors {
+				f.Close()
+			}
+		}()
+		config.Doors = len(s.doors)
+	}
+	c, err := r.start(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.send(wire.Setup, config.Pack()); err != nil {
+		return nil, errors.Join(err, c.kill(context.Background()))
+	}
+	return c, nil
+}
+
+func (r *Runtime) start(s start) (c *child, err error) {
 	ours, theirs, err := socketpair()
 	if err != nil {
 		return nil, err
@@ -60,9 +85,8 @@ func (r *Runtime) spawn(s start) (c *child, err error) {
 	if !s.terminal {
 		copy(files, s.stdio[:])
 	}
-	if s.extra != nil {
-		files = append(files, s.extra)
-	}
+	files = append(files, s.extra)
+	files = append(files, s.doors...)
 	pidfd := -1
 	attr := &syscall.ProcAttr{Env: initEnv[:], Sys: &syscall.SysProcAttr{Cloneflags: uintptr(s.clone), PidFD: &pidfd}}
 	for _, f := range files {
@@ -98,8 +122,8 @@ func rawFd(f *os.File) uintptr {
 
 // fork starts the process, in the pid namespace that is to be joined, if any.
 func (s start) fork(r *Runtime, attr *syscall.ProcAttr) (int, error) {
-	if s.cgroupDir != "" {
-		dir, err := os.Open(s.cgroupDir)
+	if s.group != nil && s.group.Dir() != "" {
+		dir, err := os.Open(s.group.Dir())
 		if err != nil {
 			return 0, fmt.Errorf("open cgroup: %w", err)
 		}
@@ -179,8 +203,6 @@ func (c *child) send(k wire.Kind, payload []byte) error {
 	}
 	return err
 }
-
-func (c *child) configure(config *wire.Config) error { return c.send(wire.Setup, config.Pack()) }
 
 // listen takes what the init says until it is ready; the end of the stream means
 // that the program runs.

@@ -31,38 +31,14 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, er
 	defer back.OnError(ctx, &err)
 	c := &Container{ID: o.ID, CgroupPath: o.Spec.Linux.CgroupsPath}
 	s := start{clone: p.clone, pidNS: p.pidPath, extra: o.Gate, stdio: o.Stdio, terminal: o.Spec.Process.Terminal}
-	var group *cgroup.Group
-	if r.unified() {
-		if group, err = r.makeCgroup(c, o, &back); err != nil {
-			return nil, err
-		}
-		if group != nil {
-			s.cgroupDir = group.Dir()
-		}
+	if s.group, err = r.makeCgroup(c, o, &back); err != nil {
+		return nil, err
 	}
-	ch, err := r.spawn(s)
+	ch, err := r.spawn(s, config)
 	if err != nil {
 		return nil, err
 	}
 	back.Add(ch.kill)
-	if err := ch.configure(config); err != nil {
-		return nil, err
-	}
-	if !r.unified() {
-		// The init mounts meanwhile: a first join of v1 waits milliseconds for
-		// the kernel.
-		if group, err = r.makeCgroup(c, o, &back); err != nil {
-			return nil, err
-		}
-		if group != nil {
-			if err := group.Join(ch.pid); err != nil {
-				return nil, fmt.Errorf("join cgroup %s: %w", c.CgroupPath, err)
-			}
-		}
-	}
-	if err := ch.send(wire.Joined, nil); err != nil {
-		return nil, err
-	}
 	ready, err := ch.listen(ctx)
 	if err == nil && !ready {
 		err = fmt.Errorf("create container: the init ended early (%w)", errOr(ch.alive(), unix.ECHILD))
@@ -96,8 +72,8 @@ func (r *Runtime) makeCgroup(c *Container, o CreateOptions, back *undo.Stack) (*
 	if err != nil {
 		return nil, fmt.Errorf("create cgroup %s: %w", c.CgroupPath, err)
 	}
-	// The child, which is killed first on v2, may be in it: the stack is undone
-	// newest first, and Remove kills what is left.
+	// The child, which is killed first, may be in it: the stack is undone newest
+	// first, and Remove kills what is left.
 	back.Add(group.Remove)
 	c.Warnings = append(c.Warnings, warnings...)
 	return group, nil
@@ -128,27 +104,16 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 	if p.all&unix.CLONE_NEWPID != 0 {
 		s.pidOf = o.Pid
 	}
-	if r.unified() && o.CgroupPath != "" {
-		s.cgroupDir = cgroup.Open(o.CgroupPath).Dir()
+	if o.CgroupPath != "" {
+		s.group = cgroup.Open(o.CgroupPath)
 	}
-	ch, err := r.spawn(s)
+	// The init joins the pid namespace by being born in it.
+	config := &wire.Config{Exec: true, ExecFlags: p.all &^ unix.CLONE_NEWPID, Process: o.Process, Seccomp: filter}
+	ch, err := r.spawn(s, config)
 	if err != nil {
 		return nil, err
 	}
 	back.Add(ch.kill)
-	// The init joins the pid namespace by being born in it.
-	config := &wire.Config{Exec: true, ExecFlags: p.all &^ unix.CLONE_NEWPID, Process: o.Process, Seccomp: filter}
-	if err := ch.configure(config); err != nil {
-		return nil, err
-	}
-	if !r.unified() && o.CgroupPath != "" {
-		if err := cgroup.Open(o.CgroupPath).Join(ch.pid); err != nil {
-			return nil, fmt.Errorf("join cgroup %s: %w", o.CgroupPath, err)
-		}
-	}
-	if err := ch.send(wire.Joined, nil); err != nil {
-		return nil, err
-	}
 	if _, err := ch.listen(ctx); err != nil {
 		return nil, err
 	}

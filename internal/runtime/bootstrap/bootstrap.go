@@ -139,7 +139,7 @@ func (s *starter) create() error {
 	return s.gate()
 }
 
-// mounts builds the root while the runtime moves us into the cgroup.
+// mounts builds the root, first what has nothing to do with the cgroup.
 func (s *starter) mounts() error {
 	c := &s.config
 	if c.SharedMount {
@@ -165,10 +165,23 @@ func (s *starter) mounts() error {
 	return b.Finish()
 }
 
-// joined waits until we are in the cgroup, and makes it the root of a cgroup
-// namespace if there is to be one.
+// doors enters the v1 cgroups. Only this thread does; execve ends the others.
+func (s *starter) doors() error {
+	for door := wire.Doors; door < wire.Doors+s.config.Doors; door++ {
+		if _, err := unix.Write(door, []byte("0")); err != nil {
+			return fmt.Errorf("join the cgroup: %w", err)
+		}
+		if err := unix.Close(door); err != nil {
+			return fmt.Errorf("join the cgroup: %w", err)
+		}
+	}
+	return nil
+}
+
+// joined enters the cgroup and makes it the root of a cgroup namespace if there
+// is to be one.
 func (s *starter) joined() error {
-	if _, err := s.expect(wire.Joined); err != nil {
+	if err := s.doors(); err != nil {
 		return err
 	}
 	if !s.config.NewCgroup {
@@ -202,9 +215,7 @@ func (s *starter) enter() error {
 	if err := s.oomScore(); err != nil {
 		return err
 	}
-	// The cgroup namespace can be joined before the cgroup, and both must be
-	// over before the program runs.
-	if _, err := s.expect(wire.Joined); err != nil {
+	if err := s.doors(); err != nil {
 		return err
 	}
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {

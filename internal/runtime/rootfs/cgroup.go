@@ -14,7 +14,7 @@ import (
 
 const cgroupRoot = "/sys/fs/cgroup"
 
-// hierarchy is one line of /proc/self/cgroup.
+// hierarchy is one line of /proc/thread-self/cgroup.
 type hierarchy struct {
 	controllers string // "cpu,cpuacct", "name=systemd", "" for the unified one
 	path        string
@@ -95,7 +95,7 @@ func (b *Builder) mountHierarchy(h hierarchy, host, destination string, o option
 }
 
 func hierarchies() ([]hierarchy, error) {
-	b, err := os.ReadFile("/proc/self/cgroup")
+	b, err := os.ReadFile("/proc/thread-self/cgroup")
 	if err != nil {
 		return nil, err
 	}

@@ -116,6 +116,7 @@ func (c *Config) pack(p *packer) {
 	integer(p, &c.ExecFlags)
 	optional(p, &c.Process, packProcess)
 	optional(p, &c.Seccomp, packFilter)
+	integer(p, &c.Doors)
 	for _, b := range []*bool{&c.Gate, &c.NewNet, &c.NewCgroup, &c.CgroupV2, &c.SharedMount} {
 		p.bool(b)
 	}

@@ -1,8 +1,7 @@
 // Package wire is what the runtime and the init it started say to each other:
 // frames over a socket that is closed by a successful execve.
 //
-// The runtime sends Config, Joined (the cgroup was joined) and Start (execute
-// the program); the init answers with any number of Warning and Console, then
+// The runtime sends Config and Start (execute the program); the init answers with any number of Warning and Console, then
 // Ready, and Failure at any time. The end of the stream without a Failure means
 // that the program runs.
 package wire
@@ -23,13 +22,13 @@ const (
 	Control = 3
 	Self    = 4 // the init's own binary, which it executes
 	Extra   = 5 // exec: the container's pidfd; create: a listening gate, if Config.Gate
+	Doors   = 6 // the first of Config.Doors, to enter the v1 cgroups by
 )
 
 // Kind is what a frame is.
 type Kind byte
 
 const (
-	Joined  Kind = 'J'
 	Start   Kind = 'S'
 	Ready   Kind = 'R'
 	Warning Kind = 'W'
@@ -51,6 +50,7 @@ type Config struct {
 	Process *specs.Process
 	Seccomp *seccomp.Filter
 	Gate    bool
+	Doors   int
 
 	Joins       []Join
 	NewNet      bool

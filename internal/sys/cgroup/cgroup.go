@@ -119,26 +119,35 @@ func (g *Group) rmdir(list []hierarchy) {
 	}
 }
 
-// Join moves the process pid into the group.
-func (g *Group) Join(pid int) error {
-	if g.layout.mode == None {
-		return g.layout.missing()
-	}
-	for _, h := range g.layout.hierarchies {
-		if err := write(filepath.Join(h.dir(g.path), "cgroup.procs"), strconv.Itoa(pid)); err != nil {
-			return fmt.Errorf("move process %d: %w", pid, err)
-		}
-	}
-	return nil
-}
-
-// Dir is the group's directory on v2, where a process can be born in it
-// (CLONE_INTO_CGROUP); on v1 it is empty.
+// Dir is the group's directory in the unified hierarchy, where a process can be
+// born in it (CLONE_INTO_CGROUP); empty on a host without one.
 func (g *Group) Dir() string {
-	if g.layout.mode != V2 {
+	h, ok := g.layout.unified()
+	if !ok {
 		return ""
 	}
-	return g.layout.hierarchies[0].dir(g.path)
+	return h.dir(g.path)
+}
+
+// Doors opens a file of each v1 hierarchy. A thread that writes 0 to it joins the
+// group there, and so does what it then executes. Unlike moving a process, that
+// does not wait for the kernel's grace period, which takes milliseconds.
+func (g *Group) Doors() (doors []*os.File, err error) {
+	for _, h := range g.layout.hierarchies {
+		if h.unified {
+			continue
+		}
+		path := filepath.Join(h.dir(g.path), "tasks")
+		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			for _, f := range doors {
+				f.Close()
+			}
+			return nil, &fs.PathError{Op: "open cgroup", Path: path, Err: err}
+		}
+		doors = append(doors, os.NewFile(uintptr(fd), path))
+	}
+	return doors, nil
 }
 
 // Pids lists the processes of the group and of the groups below it.

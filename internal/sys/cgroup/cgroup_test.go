@@ -92,7 +92,7 @@ func sleeper(t *testing.T, g *Group) *exec.Cmd {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	if err := g.Join(cmd.Process.Pid); err != nil {
+	if err := g.join(cmd.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
 	return cmd
@@ -280,7 +280,7 @@ func openDevices(t *testing.T, g *Group) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	joined := g.Join(cmd.Process.Pid)
+	joined := g.join(cmd.Process.Pid)
 	stdin.Close()
 	if err := cmd.Wait(); err != nil || joined != nil {
 		t.Fatal(err, joined)

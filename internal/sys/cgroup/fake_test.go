@@ -234,7 +234,7 @@ func TestFakeV2(t *testing.T) {
 	if want := []string{noSwap(), noSwappiness()}; !slices.Equal(warnings, want) {
 		t.Errorf("warnings %q, want %q", warnings, want)
 	}
-	if err := g.Join(77); err != nil {
+	if err := g.join(77); err != nil {
 		t.Fatal(err)
 	}
 	want := `/berth/cgroup.subtree_control = +memory +pids

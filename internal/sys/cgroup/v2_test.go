@@ -103,7 +103,7 @@ func TestOOMKilled(t *testing.T) {
 	}
 	limitTime := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 	defer limitTime.Stop()
-	joined := g.Join(cmd.Process.Pid)
+	joined := g.join(cmd.Process.Pid)
 	stdin.Close()
 	err = cmd.Wait()
 	if joined != nil || err == nil {
