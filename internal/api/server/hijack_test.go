@@ -242,3 +242,22 @@ func TestShutdownEndsStreams(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A client may read the head with a buffer and go on without it.
+func TestHeadComesAlone(t *testing.T) {
+	for range 20 {
+		socket, far := attachTo(t, true)
+		write(t, far, "output that is there already")
+		far.Close()
+		conn := dial(t, socket)
+		write(t, conn, "POST /containers/c/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+		head := make([]byte, 8192)
+		n, err := conn.Read(head)
+		if err != nil || !strings.HasSuffix(string(head[:n]), "\r\n\r\n") {
+			t.Fatalf("%q %v", head[:n], err)
+		}
+		if got, err := io.ReadAll(conn); err != nil || string(got) != "output that is there already" {
+			t.Fatalf("%q %v", got, err)
+		}
+	}
+}

@@ -20,7 +20,11 @@ type Conn struct {
 	net.Conn
 	buffered *bufio.Reader // what the client sent too early
 	closing  atomic.Bool
+	headRead bool // the client has read the answer's head; only Write uses it
 }
+
+// headPatience is how long the stream may wait for its client to read the head.
+const headPatience = time.Second
 
 // Hijack takes the connection of a request whose body was read, and answers
 // 101 UPGRADED if the client asked to upgrade, else 200. After an error nothing
@@ -56,6 +60,34 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return c.buffered.Read(p[:min(n, len(p))])
 	}
 	return c.Conn.Read(p)
+}
+
+// Write writes a part of the stream, not from two goroutines at once.
+func (c *Conn) Write(p []byte) (int, error) {
+	if !c.headRead {
+		c.awaitHeadRead()
+		c.headRead = true
+	}
+	return c.Conn.Write(p)
+}
+
+// awaitHeadRead returns when the client has read the head, or takes too long.
+// docker-py, for one, reads the head with a buffer and the stream without: what
+// came together with the head is lost to it.
+func (c *Conn) awaitHeadRead() {
+	u, ok := c.Conn.(*net.UnixConn)
+	if !ok {
+		return
+	}
+	// The kernel tells no event for this.
+	pause := 20 * time.Microsecond
+	for waited := time.Duration(0); waited < headPatience; waited += pause {
+		if n, err := unixsock.Unread(u); n == 0 || err != nil {
+			return
+		}
+		pause = min(2*pause, 5*time.Millisecond)
+		time.Sleep(pause)
+	}
 }
 
 // CloseWrite tells the client that no more comes.

@@ -46,7 +46,7 @@ func Join(ctx context.Context, c *Conn, p Process, o JoinOptions) {
 			p.Close() // ends the copy below
 		}
 	})
-	_, _ = io.CopyBuffer(onlyWriter{c.Conn}, onlyReader{p}, make([]byte, outBytes))
+	_, _ = io.CopyBuffer(onlyWriter{c}, onlyReader{p}, make([]byte, outBytes))
 	p.Close()
 	c.closing.Store(true)
 	_ = c.CloseWrite()
