@@ -6,19 +6,26 @@
 // what belongs to what), snapshots (the unpacked layers) and rootfs (the
 // writable layers). A name appears only when every blob behind it is complete,
 // checked and unpacked; what a crash leaves half-made is resumed or collected.
+//
+// This package is the names of images, what is known of them, and the verbs.
+// Below it: depot (blobs, layers, who owns them), manifest (what an image is
+// made of), install (fetch and unpack), transfer (what goes to and from a
+// registry), name (references), progress.
 package image
 
 import (
 	"log/slog"
 	"time"
 
+	"github.com/berth-containers/berth/internal/image/name"
+	"github.com/berth-containers/berth/internal/image/progress"
 	"github.com/moby/moby/api/types/container"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // HostName names the image that is a view of the running system.
-const HostName = "host"
+const HostName = name.Host
 
 // Options of a store.
 type Options struct {
@@ -64,17 +71,11 @@ type Credentials struct {
 	IdentityToken      string
 }
 
-// Progress is told what a pull, push or load does; the fields are those of
-// Docker's JSON stream. It must not block for long.
-type Progress func(Event)
-
-// Event is one line of progress.
-type Event struct {
-	ID      string // short digest of the blob, or "" for the whole
-	Status  string // "Downloading", "Pull complete" …
-	Current int64
-	Total   int64
-}
+// Progress is told what a pull, push or load does, and Event is one line of it.
+type (
+	Progress = progress.Func
+	Event    = progress.Event
+)
 
 // Removed is one line of what a removal did: exactly one field is set.
 type Removed struct {

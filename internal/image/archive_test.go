@@ -332,8 +332,8 @@ func TestHost(t *testing.T) {
 	if err != nil || !fs.Host || len(fs.Lowers) != 0 {
 		t.Fatalf("PrepareRootfs = %v, %v", fs, err)
 	}
-	if !slices.Contains(fs.Hidden, s.root+"/") {
-		t.Errorf("the data root %s is not hidden: %v", s.root, fs.Hidden)
+	if !slices.Contains(fs.Hidden, s.depot.Root+"/") {
+		t.Errorf("the data root %s is not hidden: %v", s.depot.Root, fs.Hidden)
 	}
 	if !slices.Contains(fs.Hidden, "/etc/shadow") {
 		t.Errorf("/etc/shadow is not hidden: %v", fs.Hidden)

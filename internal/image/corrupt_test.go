@@ -55,10 +55,10 @@ func TestCorruptImage(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(s.blobPath(bad.ID)); err != nil {
+	if err := os.Remove(s.depot.BlobPath(bad.ID)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(s.blobPath(worse.Target.Digest), []byte("{"), 0o644); err != nil {
+	if err := os.WriteFile(s.depot.BlobPath(worse.Target.Digest), []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	s = openStore(t, root)

@@ -98,7 +98,7 @@ func openStore(t testing.TB, root string) *Store {
 // settle waits for the collection that runs and makes one more.
 func settle(t testing.TB, s *Store) {
 	t.Helper()
-	if err := s.collect(s.scope(context.Background())); err != nil {
+	if err := s.depot.Collect(s.depot.Scope(context.Background())); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -144,7 +144,7 @@ func tree(t testing.TB, root string) string {
 func owned(t testing.TB, s *Store) (blobs, layers, rootfs int) {
 	t.Helper()
 	count := func(glob string) int {
-		m, err := filepath.Glob(filepath.Join(s.root, glob))
+		m, err := filepath.Glob(filepath.Join(s.depot.Root, glob))
 		if err != nil {
 			t.Fatal(err)
 		}

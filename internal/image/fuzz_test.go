@@ -35,23 +35,14 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-func FuzzNames(f *testing.F) {
-	for _, ref := range []string{"a", "host", "a:1", "b/a@sha256:" + strings.Repeat("0", 64), "localhost:5000/a", "abc123", "sha256:ab", "", "A", "a::b", "dangling@sha256:x"} {
+func FuzzGet(f *testing.F) {
+	for _, ref := range []string{"a", "host", "a@sha256:" + strings.Repeat("0", 64), "abc123", "sha256:ab", "", "A", "dangling@sha256:x"} {
 		f.Add(ref)
 	}
 	s := newStore(f)
-	ctx := context.Background()
 	f.Fuzz(func(t *testing.T, ref string) {
-		if _, err := s.Get(ctx, ref); err != nil && !errdefs.IsNotFound(err) && !errdefs.IsInvalidArgument(err) {
+		if _, err := s.Get(context.Background(), ref); err != nil && !errdefs.IsNotFound(err) && !errdefs.IsInvalidArgument(err) {
 			t.Errorf("Get(%q) = %v", ref, err)
-		}
-		named, err := parseTag(ref)
-		if err != nil {
-			return
-		}
-		text, tagged := familiar(named.String())
-		if again, err := parseTag(text); err != nil || again.String() != named.String() || !tagged {
-			t.Errorf("%q is shown as %q, which is %v (%v)", ref, text, again, err)
 		}
 	})
 }

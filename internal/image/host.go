@@ -13,9 +13,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// hostChain stands for the running system where other images have a chain ID.
-const hostChain = "host"
-
 const hostPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // secrets are the files and directories (with a "/" at the end) of a system

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/berth-containers/berth/internal/image/name"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -26,8 +27,8 @@ func (s *catalogue) writeIndex(v *view) error {
 		}
 		d := r.Target
 		d.Annotations = map[string]string{}
-		if !strings.HasPrefix(r.Name, danglingPrefix) {
-			text, _ := familiar(r.Name)
+		if !strings.HasPrefix(r.Name, name.Dangling) {
+			text, _ := name.Familiar(r.Name)
 			d.Annotations[ocispec.AnnotationRefName] = text
 			d.Annotations[images.AnnotationImageName] = r.Name
 		}
@@ -44,7 +45,7 @@ func (s *catalogue) replaceJSON(name string, value any) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", name, err)
 	}
-	path := filepath.Join(s.layout, name)
+	path := filepath.Join(s.depot.Layout, name)
 	if err := os.WriteFile(path+".new", b, 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}

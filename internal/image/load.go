@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berth-containers/berth/internal/image/manifest"
+	"github.com/berth-containers/berth/internal/image/name"
+	"github.com/berth-containers/berth/internal/image/progress"
 	"github.com/berth-containers/berth/internal/snapshot/layer"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -22,17 +25,17 @@ import (
 // be packed with gzip or zstd, and returns their names, or the ID of one that
 // has none. Layers stay packed, or not, as they came. Either every image of
 // the archive appears or none.
-func (s *Store) Load(ctx context.Context, r io.Reader, progress Progress) ([]string, error) {
-	ctx, done, err := s.lease(s.scope(ctx))
+func (s *Store) Load(ctx context.Context, r io.Reader, tell Progress) ([]string, error) {
+	ctx, done, err := s.depot.Lease(s.depot.Scope(ctx))
 	if err != nil {
 		return nil, err
 	}
-	names, err := s.load(ctx, r, &teller{tell: progress})
+	names, err := s.load(ctx, r, progress.To(tell))
 	done(err)
 	return names, err
 }
 
-func (s *Store) load(ctx context.Context, r io.Reader, tell *teller) ([]string, error) {
+func (s *Store) load(ctx context.Context, r io.Reader, tell *progress.Teller) ([]string, error) {
 	plain, err := layer.Decompress(r)
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
@@ -40,28 +43,28 @@ func (s *Store) load(ctx context.Context, r io.Reader, tell *teller) ([]string, 
 	defer plain.Close()
 	// References of their own, so that two loads of equally named files, or a
 	// broken one before, are not mixed up.
-	store := &prefixed{Store: s.blobs, prefix: "load-" + rand.Text() + "-"}
+	store := &prefixed{Store: s.depot.Blobs, prefix: "load-" + rand.Text() + "-"}
 	desc, err := archive.ImportIndex(ctx, store, plain)
 	if err != nil {
 		return nil, loadError(err)
 	}
 	var index ocispec.Index
-	if err := s.readJSON(ctx, desc, maxManifestBytes, &index); err != nil {
+	if err := s.depot.ReadJSON(ctx, desc, manifest.MaxBytes, &index); err != nil {
 		return nil, loadError(err)
 	}
-	targets := map[string]reading{}
+	targets := map[string]manifest.Reading{}
 	var names []string
 	for _, d := range index.Manifests {
-		if isAttestation(&d) || !images.IsManifestType(d.MediaType) && !images.IsIndexType(d.MediaType) {
+		if manifest.IsAttestation(&d) || !images.IsManifestType(d.MediaType) && !images.IsIndexType(d.MediaType) {
 			continue
 		}
-		record, name, err := s.loadOne(ctx, d, tell)
+		record, shown, err := s.loadOne(ctx, d, tell)
 		if err != nil {
 			return nil, loadError(err)
 		}
-		targets[record] = reading{target: d}
-		if !slices.Contains(names, name) {
-			names = append(names, name)
+		targets[record] = manifest.Reading{Target: d}
+		if !slices.Contains(names, shown) {
+			names = append(names, shown)
 		}
 	}
 	if len(targets) == 0 {
@@ -71,34 +74,34 @@ func (s *Store) load(ctx context.Context, r io.Reader, tell *teller) ([]string, 
 }
 
 // loadOne checks and unpacks an image whose blobs were stored.
-func (s *Store) loadOne(ctx context.Context, d ocispec.Descriptor, tell *teller) (record, name string, err error) {
-	p, err := s.parse(ctx, reading{target: d})
+func (s *Store) loadOne(ctx context.Context, d ocispec.Descriptor, tell *progress.Teller) (record, shown string, err error) {
+	p, err := manifest.Read(ctx, s.depot, manifest.Reading{Target: d})
 	if err != nil {
 		return "", "", err
 	}
-	if record, name, err = loadName(d, p); err != nil {
+	if record, shown, err = loadName(d, p); err != nil {
 		return "", "", err
 	}
-	if err := p.check(); err != nil {
+	if err := p.Check(); err != nil {
 		return "", "", err
 	}
-	if err := s.install(ctx, p, nil, tell); err != nil {
+	if err := s.install.Install(ctx, p, nil, tell); err != nil {
 		return "", "", err
 	}
-	return record, name, s.adopt(ctx, d, p)
+	return record, shown, manifest.Adopt(ctx, s.depot, d, p)
 }
 
 // loadName is the record and the shown name of an image in an archive. A bare
 // tag, as OCI layouts may have it, is no name.
-func loadName(d ocispec.Descriptor, p *parsed) (record, name string, err error) {
+func loadName(d ocispec.Descriptor, p *manifest.Image) (record, shown string, err error) {
 	text := d.Annotations[images.AnnotationImageName]
 	if ref := d.Annotations[ocispec.AnnotationRefName]; text == "" && strings.ContainsAny(ref, ":/@") {
 		text = ref
 	}
 	if text == "" {
-		return danglingPrefix + d.Digest.String(), p.manifest.Config.Digest.String(), nil
+		return name.Dangling + d.Digest.String(), p.Manifest.Config.Digest.String(), nil
 	}
-	named, err := parseNew(text)
+	named, err := name.ParseNew(text)
 	if err != nil {
 		return "", "", err
 	}

@@ -1,88 +1,123 @@
 package image
 
 import (
+	"context"
 	"fmt"
-	"regexp"
-	"strings"
 
+	"github.com/berth-containers/berth/internal/image/manifest"
+	"github.com/berth-containers/berth/internal/image/name"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/metadata/boltutil"
 	"github.com/containerd/errdefs"
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
+	"go.etcd.io/bbolt"
 )
 
-// danglingPrefix begins the record of an image that lost its last name.
-const danglingPrefix = "dangling@"
+// manifestLabel is the label of a record that says which manifest of an index
+// was pulled for it.
+const manifestLabel = "berth.manifest"
 
-var hexID = regexp.MustCompile(`^[a-f0-9]{1,64}$`)
-
-// parseName reads a reference as a person writes it; docker.io and :latest are
-// filled in, and of name:tag@digest the tag is dropped.
-func parseName(ref string) (reference.Named, error) {
-	named, err := reference.ParseDockerRef(ref)
+// setNames makes records point to targets, in one transaction, and brings the
+// view and index.json in line. An image that loses its last name by it stays
+// as a dangling one.
+func (s *catalogue) setNames(ctx context.Context, set map[string]manifest.Reading) error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	err := s.depot.DB.Update(func(tx *bbolt.Tx) error {
+		ctx := boltutil.WithTransaction(ctx, tx)
+		for name, r := range set {
+			if err := s.setName(ctx, name, r); err != nil {
+				return err
+			}
+		}
+		return s.tidyDangling(ctx)
+	})
 	if err != nil {
-		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid reference format: %q: %v", ref, err))
+		return fmt.Errorf("name image: %w", err)
 	}
-	return named, nil
+	return s.refresh(ctx)
 }
 
-// parseNew reads a name that is to be given to an image.
-func parseNew(ref string) (reference.Named, error) {
-	named, err := parseName(ref)
+func (s *catalogue) setName(ctx context.Context, record string, r manifest.Reading) error {
+	img := images.Image{Name: record, Target: manifest.Bare(r.Target)}
+	if r.Manifest != "" && r.Manifest != r.Target.Digest {
+		img.Labels = map[string]string{manifestLabel: r.Manifest.String()}
+	}
+	old, err := s.names.Get(ctx, record)
+	if errdefs.IsNotFound(err) {
+		_, err = s.names.Create(ctx, img)
+		return err
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if isHost(named) {
-		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
-			"the name %q is reserved for the view of the running system; use another name", reference.FamiliarName(named)))
+	if _, err := s.names.Update(ctx, img, "target", "labels"); err != nil {
+		return err
 	}
-	return named, nil
+	if old.Target.Digest == r.Target.Digest {
+		return nil
+	}
+	_, err = s.names.Create(ctx, images.Image{Name: name.Dangling + old.Target.Digest.String(), Target: old.Target, Labels: old.Labels})
+	if errdefs.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
 }
 
-// parseTag reads a name with a tag.
-func parseTag(ref string) (reference.Named, error) {
-	named, err := parseNew(ref)
+// tidyDangling drops the dangling records of targets that have another name.
+func (s *catalogue) tidyDangling(ctx context.Context) error {
+	records, err := s.names.List(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if _, ok := named.(reference.Digested); ok {
-		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("refusing to create a tag with a digest reference: %q", ref))
+	named := map[digest.Digest]bool{}
+	for _, r := range records {
+		if r.Name != name.Dangling+r.Target.Digest.String() {
+			named[r.Target.Digest] = true
+		}
 	}
-	return named, nil
+	for _, r := range records {
+		if r.Name == name.Dangling+r.Target.Digest.String() && named[r.Target.Digest] {
+			if err := s.names.Delete(ctx, r.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
-func isHost(named reference.Named) bool {
-	return named.Name() == "docker.io/library/"+HostName
-}
-
-// familiar is a record's name as Docker shows it: a tag, or name@digest.
-func familiar(record string) (text string, tagged bool) {
-	if strings.HasPrefix(record, danglingPrefix) {
-		return "", false
-	}
-	named, err := reference.ParseNamed(record)
+// Tag gives the image that source names another name, target.
+func (s *Store) Tag(ctx context.Context, source, target string) error {
+	ctx = s.depot.Scope(ctx)
+	named, err := name.ParseTag(target)
 	if err != nil {
-		return record, true
+		return err
 	}
-	_, tagged = named.(reference.Tagged)
-	return reference.FamiliarString(named), tagged
-}
-
-// repository is the familiar name of a record without tag or digest.
-func repository(record string) string {
-	named, err := reference.ParseNamed(record)
+	if source == HostName || source == HostName+":latest" {
+		return invalid("the image %q is the running system and cannot be tagged", HostName)
+	}
+	v := s.view.Load()
+	img, record, err := v.find(source)
 	if err != nil {
-		return ""
+		return err
 	}
-	return reference.FamiliarName(named)
+	ctx, done, err := s.depot.Lease(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.tag(ctx, named.String(), v.reading(img, record), source)
+	done(err)
+	return err
 }
 
-// asID says if ref can be an image ID or the beginning of one, and returns it
-// without the algorithm.
-func asID(ref string) (string, bool) {
-	hex, _ := strings.CutPrefix(ref, digest.SHA256.String()+":")
-	return hex, hexID.MatchString(hex)
-}
-
-func noSuchImage(ref string) error {
-	return errdefs.ErrNotFound.WithMessage("No such image: " + ref)
+func (s *Store) tag(ctx context.Context, name string, r manifest.Reading, source string) error {
+	// The lease makes a removal of the source at this moment harmless.
+	here, err := s.depot.HoldBlob(ctx, r.Target.Digest)
+	if err != nil {
+		return err
+	}
+	if !here {
+		return noSuchImage(source)
+	}
+	return s.setNames(ctx, map[string]manifest.Reading{name: r})
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/berth-containers/berth/internal/image/name"
+	"github.com/berth-containers/berth/internal/image/progress"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/metadata/boltutil"
 	"github.com/containerd/errdefs"
@@ -21,14 +23,14 @@ func (s *Store) Remove(ctx context.Context, ref string, force bool, inUse func(d
 	if ref == HostName || ref == HostName+":latest" || ref == hostImage().ID.String() {
 		return nil, conflict("the image %q is the running system and cannot be removed", HostName)
 	}
-	ctx = s.scope(ctx)
+	ctx = s.depot.Scope(ctx)
 	s.change.Lock()
 	defer s.change.Unlock()
 	plan, err := s.planRemoval(ref, force, inUse)
 	if err != nil {
 		return nil, err
 	}
-	err = s.db.Update(func(tx *bbolt.Tx) error {
+	err = s.depot.DB.Update(func(tx *bbolt.Tx) error {
 		ctx := boltutil.WithTransaction(ctx, tx)
 		for _, name := range plan.drop {
 			if err := s.names.Delete(ctx, name); err != nil && !errdefs.IsNotFound(err) {
@@ -47,7 +49,7 @@ func (s *Store) Remove(ctx context.Context, ref string, force bool, inUse func(d
 	if err := s.refresh(ctx); err != nil {
 		return nil, err
 	}
-	s.collectLater()
+	s.depot.CollectLater()
 	return plan.said, nil
 }
 
@@ -72,20 +74,20 @@ func (s *catalogue) planRemoval(ref string, force bool, inUse func(digest.Digest
 		return v.dropNames(img, record), nil
 	}
 	if record == "" && !force && repositories(records) > 1 {
-		return nil, conflict("unable to delete %s (must be forced) - image is referenced in multiple repositories", shortID(img.ID))
+		return nil, conflict("unable to delete %s (must be forced) - image is referenced in multiple repositories", progress.ShortID(img.ID))
 	}
 	user := inUse(img.ID)
 	switch {
 	case user != "" && repositories(records) == 0:
-		return nil, conflict("unable to delete %s (cannot be forced) - image is being used by container %s", shortID(img.ID), short(user))
+		return nil, conflict("unable to delete %s (cannot be forced) - image is being used by container %s", progress.ShortID(img.ID), short(user))
 	case user != "" && !force && record != "":
-		return nil, conflict("unable to remove repository reference %q (must force) - container %s is using its referenced image %s", ref, short(user), shortID(img.ID))
+		return nil, conflict("unable to remove repository reference %q (must force) - container %s is using its referenced image %s", ref, short(user), progress.ShortID(img.ID))
 	case user != "" && !force:
-		return nil, conflict("unable to delete %s (must be forced) - image is being used by container %s", shortID(img.ID), short(user))
+		return nil, conflict("unable to delete %s (must be forced) - image is being used by container %s", progress.ShortID(img.ID), short(user))
 	}
 	r := v.dropNames(img, names(records)...)
 	if user != "" {
-		r.keep = &images.Image{Name: danglingPrefix + img.Target.Digest.String(), Target: img.Target, Labels: map[string]string{manifestLabel: img.Manifest.Digest.String()}}
+		r.keep = &images.Image{Name: name.Dangling + img.Target.Digest.String(), Target: img.Target, Labels: map[string]string{manifestLabel: img.Manifest.Digest.String()}}
 		return r, nil
 	}
 	r.said = append(r.said, Removed{Deleted: img.ID.String()})
@@ -99,17 +101,17 @@ func (v *view) dropNames(img *Image, drop ...string) *removal {
 	left := map[string]bool{}
 	for _, rec := range v.namesOf(img.ID) {
 		if !slices.Contains(drop, rec.Name) {
-			left[repository(rec.Name)] = true
+			left[name.Repository(rec.Name)] = true
 		}
 	}
-	for _, name := range drop {
-		if text, tagged := familiar(name); tagged {
+	for _, record := range drop {
+		if text, tagged := name.Familiar(record); tagged {
 			r.said = append(r.said, Removed{Untagged: text})
 		}
 	}
 	told := map[string]bool{}
 	for _, rec := range v.namesOf(img.ID) {
-		repo := repository(rec.Name)
+		repo := name.Repository(rec.Name)
 		text := repo + "@" + rec.Target.Digest.String()
 		if slices.Contains(drop, rec.Name) && repo != "" && !left[repo] && !told[text] {
 			told[text] = true
@@ -131,7 +133,7 @@ func names(records []images.Image) []string {
 func repositories(records []images.Image) int {
 	seen := map[string]bool{}
 	for _, r := range records {
-		if repo := repository(r.Name); repo != "" {
+		if repo := name.Repository(r.Name); repo != "" {
 			seen[repo] = true
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/berth-containers/berth/internal/image/manifest"
 	"github.com/containerd/containerd/v2/core/images/archive"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/platforms"
 )
 
@@ -14,7 +14,7 @@ import (
 // once; the same images give the same bytes. An image of an index is saved as
 // the manifest for its platform that is here.
 func (s *Store) Save(ctx context.Context, refs []string, w io.Writer) error {
-	ctx, done, err := s.lease(s.scope(ctx))
+	ctx, done, err := s.depot.Lease(s.depot.Scope(ctx))
 	if err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func (s *Store) Save(ctx context.Context, refs []string, w io.Writer) error {
 		opts = append(opts, opt)
 	}
 	opts = append(opts, archive.WithPlatform(platforms.All))
-	if err := archive.Export(ctx, s.blobs, w, opts...); err != nil {
+	if err := archive.Export(ctx, s.depot.Blobs, w, opts...); err != nil {
 		return fmt.Errorf("save: %w", err)
 	}
 	return nil
@@ -44,14 +44,14 @@ func (s *Store) exported(ctx context.Context, ref string) (archive.ExportOpt, er
 		return nil, err
 	}
 	r := v.reading(img, record)
-	if err := s.hold(ctx, leases.Resource{ID: r.target.Digest.String(), Type: "content"}); err != nil {
+	if _, err := s.depot.HoldBlob(ctx, r.Target.Digest); err != nil {
 		return nil, err
 	}
-	p, err := s.parse(ctx, r)
+	p, err := manifest.Read(ctx, s.depot, r)
 	if err != nil {
 		return nil, fmt.Errorf("save %s: %w", ref, err)
 	}
-	desc := bare(p.desc)
+	desc := manifest.Bare(p.Desc)
 	if record == "" {
 		return archive.WithManifest(desc), nil
 	}

@@ -10,6 +10,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/berth-containers/berth/internal/image/depot"
+	"github.com/berth-containers/berth/internal/image/manifest"
+	"github.com/berth-containers/berth/internal/image/name"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -30,7 +33,7 @@ type view struct {
 
 // catalogue is the names of the store's images, and what is known of these.
 type catalogue struct {
-	*depot
+	depot *depot.Depot
 	names images.Store
 
 	// change is held while a name changes, until view and index.json agree.
@@ -54,11 +57,11 @@ func (s *catalogue) refresh(ctx context.Context) error {
 	for _, r := range records {
 		img, err := s.describe(ctx, r, old)
 		if err != nil {
-			s.log.Warn("read image; remove it and pull it again", "image", r.Name, "error", err)
+			s.depot.Log.Warn("read image; remove it and pull it again", "image", r.Name, "error", err)
 			v.broken[r.Name] = err
 			continue
 		}
-		v.known[readingOf(r).key()] = img
+		v.known[readingOf(r).Key()] = img
 		v.add(r, img)
 	}
 	for _, img := range v.byID {
@@ -77,36 +80,36 @@ func (s *catalogue) refresh(ctx context.Context) error {
 // describe returns the image of a record without its names.
 func (s *catalogue) describe(ctx context.Context, r images.Image, old *view) (Image, error) {
 	if old != nil {
-		if img, ok := old.known[readingOf(r).key()]; ok {
+		if img, ok := old.known[readingOf(r).Key()]; ok {
 			return img, nil
 		}
 	}
-	p, err := s.parse(ctx, readingOf(r))
+	p, err := manifest.Read(ctx, s.depot, readingOf(r))
 	if err != nil {
 		return Image{}, err
 	}
 	img := Image{
-		ID: p.manifest.Config.Digest, Target: r.Target, Manifest: bare(p.desc), Author: p.config.Author,
-		Platform: p.config.platform(), Config: p.config.Config,
-		Layers: p.config.RootFS.DiffIDs, History: p.config.History,
+		ID: p.Manifest.Config.Digest, Target: r.Target, Manifest: manifest.Bare(p.Desc), Author: p.Config.Author,
+		Platform: p.Config.Platform(), Config: p.Config.Config,
+		Layers: p.Config.RootFS.DiffIDs, History: p.Config.History,
 	}
 	if img.Config == nil {
 		img.Config = &container.Config{}
 	}
-	if p.config.Created != nil {
-		img.Created = *p.config.Created
+	if p.Config.Created != nil {
+		img.Created = *p.Config.Created
 	}
 	img.Bytes, err = s.bytes(ctx, p)
 	return img, err
 }
 
 // bytes is the size of the unpacked layers, or of the blobs.
-func (s *catalogue) bytes(ctx context.Context, p *parsed) (int64, error) {
+func (s *catalogue) bytes(ctx context.Context, p *manifest.Image) (int64, error) {
 	var unpacked, packed int64
 	whole := true
-	for i, l := range p.manifest.Layers {
+	for i, l := range p.Manifest.Layers {
 		packed += l.Size
-		usage, err := s.layers.Usage(ctx, p.chain(i+1))
+		usage, err := s.depot.Layers.Usage(ctx, p.Chain(i+1))
 		if errdefs.IsNotFound(err) {
 			whole = false
 			continue
@@ -130,14 +133,14 @@ func (v *view) add(r images.Image, img Image) {
 	}
 	v.byName[r.Name] = known
 	v.targets[r.Target.Digest] = known
-	text, tagged := familiar(r.Name)
+	text, tagged := name.Familiar(r.Name)
 	if text == "" {
 		return
 	}
 	if tagged {
 		known.Tags = append(known.Tags, text)
 	}
-	repoDigest := repository(r.Name) + "@" + r.Target.Digest.String()
+	repoDigest := name.Repository(r.Name) + "@" + r.Target.Digest.String()
 	if !slices.Contains(known.Digests, repoDigest) {
 		known.Digests = append(known.Digests, repoDigest)
 	}
@@ -146,7 +149,7 @@ func (v *view) add(r images.Image, img Image) {
 // find returns the image that ref names and the record that it named, which is
 // "" for an ID.
 func (v *view) find(ref string) (img *Image, record string, err error) {
-	named, nameErr := parseName(ref)
+	named, nameErr := name.Parse(ref)
 	if nameErr == nil {
 		if img, ok := v.byName[named.String()]; ok {
 			return img, named.String(), nil
@@ -158,7 +161,7 @@ func (v *view) find(ref string) (img *Image, record string, err error) {
 			return img, "", nil
 		}
 	}
-	hex, isID := asID(ref)
+	hex, isID := name.AsID(ref)
 	if !isID {
 		if nameErr != nil {
 			return nil, "", nameErr
@@ -268,25 +271,25 @@ func (s *catalogue) List(context.Context) ([]Image, error) {
 }
 
 // reading is what a reference pushes, saves or tags.
-func (v *view) reading(img *Image, record string) reading {
+func (v *view) reading(img *Image, record string) manifest.Reading {
 	for _, r := range v.records {
 		if r.Name == record {
 			return readingOf(r)
 		}
 	}
-	return reading{img.Target, img.Manifest.Digest}
+	return manifest.Reading{Target: img.Target, Manifest: img.Manifest.Digest}
 }
 
-func readingOf(r images.Image) reading {
-	return reading{bare(r.Target), digest.Digest(r.Labels[manifestLabel])}
+func readingOf(r images.Image) manifest.Reading {
+	return manifest.Reading{Target: manifest.Bare(r.Target), Manifest: digest.Digest(r.Labels[manifestLabel])}
 }
 
 // lacks says if a pull would change what named points to.
-func (v *view) lacks(named reference.Named, want reading) bool {
+func (v *view) lacks(named reference.Named, want manifest.Reading) bool {
 	for _, r := range v.records {
 		if r.Name == named.String() {
 			have := readingOf(r)
-			return have.target.Digest != want.target.Digest || have.manifest != "" && have.manifest != want.manifest
+			return have.Target.Digest != want.Target.Digest || have.Manifest != "" && have.Manifest != want.Manifest
 		}
 	}
 	return true

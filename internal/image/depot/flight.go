@@ -1,19 +1,19 @@
-package image
+package depot
 
 import (
 	"context"
 	"sync"
 )
 
-// flights are locks by name: what one caller fetches or unpacks another waits
+// Flights are locks by name: what one caller fetches or unpacks another waits
 // for instead of doing it too.
-type flights struct {
+type Flights struct {
 	mu   sync.Mutex
 	busy map[string]chan struct{}
 }
 
-// take waits until nobody has key and takes it. The result gives it back.
-func (f *flights) take(ctx context.Context, key string) (release func(), err error) {
+// Take waits until nobody has key and takes it. The result gives it back.
+func (f *Flights) Take(ctx context.Context, key string) (release func(), err error) {
 	for {
 		f.mu.Lock()
 		wait, taken := f.busy[key]
@@ -40,8 +40,8 @@ func (f *flights) take(ctx context.Context, key string) (release func(), err err
 	}
 }
 
-// takeAll takes keys in their order, which must be one that all callers share.
-func (f *flights) takeAll(ctx context.Context, keys []string) (release func(), err error) {
+// TakeAll takes keys in their order, which must be one that all callers share.
+func (f *Flights) TakeAll(ctx context.Context, keys []string) (release func(), err error) {
 	var held []func()
 	release = func() {
 		for _, r := range held {
@@ -49,7 +49,7 @@ func (f *flights) takeAll(ctx context.Context, keys []string) (release func(), e
 		}
 	}
 	for _, key := range keys {
-		r, err := f.take(ctx, key)
+		r, err := f.Take(ctx, key)
 		if err != nil {
 			release()
 			return nil, err

@@ -1,4 +1,10 @@
-package image
+// Package install brings layers into the depot: it fetches, checks and unpacks
+// them side by side and links them into a chain when all of them are right.
+//
+// A staged layer is a directory without a place in a chain. A crash leaves
+// staged directories, that are collected, and partial blobs, from where the next
+// attempt goes on.
+package install
 
 import (
 	"context"
@@ -7,6 +13,9 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/berth-containers/berth/internal/image/depot"
+	"github.com/berth-containers/berth/internal/image/manifest"
+	"github.com/berth-containers/berth/internal/image/progress"
 	"github.com/berth-containers/berth/internal/snapshot/layer"
 	"github.com/berth-containers/berth/internal/sys/syncfs"
 	"github.com/containerd/containerd/v2/core/content"
@@ -18,35 +27,35 @@ import (
 )
 
 const (
-	// atOnce is how many layers are fetched and unpacked side by side.
-	atOnce  = 4
+	// AtOnce is how many layers are fetched and unpacked side by side.
+	AtOnce  = 4
 	bufSize = 256 << 10
 )
 
-// opener opens the blob of desc at an offset: a registry's, or nil if every
+// Opener opens the blob of desc at an offset: a registry's, or nil if every
 // blob is in the store already.
-type opener func(ctx context.Context, desc ocispec.Descriptor, offset int64) (io.ReadCloser, error)
+type Opener func(ctx context.Context, desc ocispec.Descriptor, offset int64) (io.ReadCloser, error)
 
-// staged is a layer that was unpacked but has no place in a chain yet.
-type staged struct {
+// Staged is a layer that was unpacked but has no place in a chain yet.
+type Staged struct {
 	key, dir string // dir "" if the chain is there already
 	result   layer.Result
 }
 
-// installer brings layers into the depot.
-type installer struct{ *depot }
+// Installer brings layers into the depot.
+type Installer struct{ *depot.Depot }
 
-// install brings all layers of p into the store, fetched by open where they
+// Install brings all layers of p into the store, fetched by open where they
 // are missing, and unpacks them. ctx has a lease. Layers are unpacked side by
 // side, each into a directory of its own, and committed in their order.
-func (s *installer) install(ctx context.Context, p *parsed, open opener, tell *teller) error {
-	n := len(p.manifest.Layers)
+func (s *Installer) Install(ctx context.Context, p *manifest.Image, open Opener, tell *progress.Teller) error {
+	n := len(p.Manifest.Layers)
 	chains := make([]string, n)
 	for i := range chains {
-		chains[i] = p.chain(i + 1)
+		chains[i] = p.Chain(i + 1)
 	}
 	// Chains form a tree and are taken from its root, so nobody waits in a circle.
-	release, err := s.flights.takeAll(ctx, chains)
+	release, err := s.Flights.TakeAll(ctx, chains)
 	if err != nil {
 		return err
 	}
@@ -55,13 +64,13 @@ func (s *installer) install(ctx context.Context, p *parsed, open opener, tell *t
 	if err != nil {
 		return err
 	}
-	for _, l := range p.manifest.Layers {
-		tell.say(l.Digest, "Pulling fs layer")
+	for _, l := range p.Manifest.Layers {
+		tell.Say(l.Digest, "Pulling fs layer")
 	}
-	layers := make([]staged, n)
+	layers := make([]Staged, n)
 	group, ctx2 := errgroup.WithContext(ctx)
-	group.SetLimit(atOnce)
-	for i, desc := range p.manifest.Layers {
+	group.SetLimit(AtOnce)
+	for i, desc := range p.Manifest.Layers {
 		group.Go(func() error {
 			if ctx2.Err() != nil {
 				return context.Cause(ctx2)
@@ -78,17 +87,18 @@ func (s *installer) install(ctx context.Context, p *parsed, open opener, tell *t
 		return err
 	}
 	for i := done; i < n; i++ {
-		if got, want := layers[i].result.DiffID, p.config.RootFS.DiffIDs[i]; got != want {
-			return invalid("layer %s unpacks to %s, but the image's configuration says %s", p.manifest.Layers[i].Digest, got, want)
+		if got, want := layers[i].result.DiffID, p.Config.RootFS.DiffIDs[i]; got != want {
+			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
+				"layer %s unpacks to %s, but the image's configuration says %s", p.Manifest.Layers[i].Digest, got, want))
 		}
 	}
 	return s.commit(ctx, p, chains, layers, done, tell)
 }
 
 // unpackedLayers says how many of the lowest chains are there.
-func (s *installer) unpackedLayers(ctx context.Context, chains []string) (int, error) {
+func (s *Installer) unpackedLayers(ctx context.Context, chains []string) (int, error) {
 	for i := len(chains); i > 0; i-- {
-		here, err := s.holdChain(ctx, chains[i-1])
+		here, err := s.HoldChain(ctx, chains[i-1])
 		if err != nil {
 			return 0, err
 		}
@@ -100,27 +110,27 @@ func (s *installer) unpackedLayers(ctx context.Context, chains []string) (int, e
 }
 
 // stage gets one layer's blob and, if it is wanted, unpacks it.
-func (s *installer) stage(ctx context.Context, desc ocispec.Descriptor, unpack bool, open opener, tell *teller) (staged, error) {
-	release, err := s.flights.take(ctx, "blob "+desc.Digest.String())
+func (s *Installer) stage(ctx context.Context, desc ocispec.Descriptor, unpack bool, open Opener, tell *progress.Teller) (Staged, error) {
+	release, err := s.Flights.Take(ctx, "blob "+desc.Digest.String())
 	if err != nil {
-		return staged{}, err
+		return Staged{}, err
 	}
 	defer release()
-	here, err := s.holdBlob(ctx, desc.Digest)
+	here, err := s.HoldBlob(ctx, desc.Digest)
 	if err != nil {
-		return staged{}, err
+		return Staged{}, err
 	}
 	if here && !unpack {
-		tell.say(desc.Digest, "Already exists")
-		return staged{}, nil
+		tell.Say(desc.Digest, "Already exists")
+		return Staged{}, nil
 	}
 	if !here && open == nil {
-		return staged{}, errdefs.ErrNotFound.WithMessage("the blob is missing")
+		return Staged{}, errdefs.ErrNotFound.WithMessage("the blob is missing")
 	}
-	var l staged
+	var l Staged
 	if unpack {
 		if l, err = s.newLayer(ctx); err != nil {
-			return staged{}, err
+			return Staged{}, err
 		}
 	}
 	if !here {
@@ -133,36 +143,36 @@ func (s *installer) stage(ctx context.Context, desc ocispec.Descriptor, unpack b
 }
 
 // newLayer makes the directory that a layer is unpacked into.
-func (s *installer) newLayer(ctx context.Context) (staged, error) {
+func (s *Installer) newLayer(ctx context.Context) (Staged, error) {
 	key := "unpack-" + rand.Text()
-	mounts, err := s.layers.Prepare(ctx, key, "")
+	mounts, err := s.Layers.Prepare(ctx, key, "")
 	if err != nil {
-		return staged{}, fmt.Errorf("make layer directory: %w", err)
+		return Staged{}, fmt.Errorf("make layer directory: %w", err)
 	}
 	if len(mounts) != 1 || mounts[0].Type != "bind" {
-		return staged{}, fmt.Errorf("make layer directory: %d mounts, not one directory", len(mounts))
+		return Staged{}, fmt.Errorf("make layer directory: %d mounts, not one directory", len(mounts))
 	}
-	return staged{key: key, dir: mounts[0].Source}, nil
+	return Staged{key: key, dir: mounts[0].Source}, nil
 }
 
 // unpackBlob unpacks a layer whose blob is in the store.
-func (s *installer) unpackBlob(ctx context.Context, desc ocispec.Descriptor, l *staged, tell *teller) error {
-	ra, err := s.blobs.ReaderAt(ctx, desc)
+func (s *Installer) unpackBlob(ctx context.Context, desc ocispec.Descriptor, l *Staged, tell *progress.Teller) error {
+	ra, err := s.Blobs.ReaderAt(ctx, desc)
 	if err != nil {
 		return err
 	}
 	defer ra.Close()
-	tell.say(desc.Digest, "Extracting")
+	tell.Say(desc.Digest, "Extracting")
 	l.result, err = layer.Apply(ctx, l.dir, content.NewReader(ra))
 	return err
 }
 
 // download streams a layer into the store and, unless it resumes an earlier
 // attempt, at the same time into l's directory; streamed says if it did.
-func (s *installer) download(ctx context.Context, desc ocispec.Descriptor, l *staged, open opener, tell *teller) (streamed bool, err error) {
+func (s *Installer) download(ctx context.Context, desc ocispec.Descriptor, l *Staged, open Opener, tell *progress.Teller) (streamed bool, err error) {
 	// Without the lease: what came so far outlives a failure, for a day.
 	ref := "layer-" + desc.Digest.String()
-	w, err := content.OpenWriter(s.unleased(ctx), s.blobs, content.WithRef(ref), content.WithDescriptor(desc))
+	w, err := content.OpenWriter(s.Unleased(ctx), s.Blobs, content.WithRef(ref), content.WithDescriptor(desc))
 	if err != nil {
 		return false, fmt.Errorf("open blob: %w", err)
 	}
@@ -182,7 +192,7 @@ func (s *installer) download(ctx context.Context, desc ocispec.Descriptor, l *st
 		return false, err
 	}
 	defer body.Close()
-	counted := tell.count(desc, io.LimitReader(body, desc.Size-st.Offset+1), st.Offset)
+	counted := tell.Count(desc, io.LimitReader(body, desc.Size-st.Offset+1), st.Offset)
 	streamed = l.dir != "" && st.Offset == 0
 	if streamed {
 		l.result, err = s.tee(ctx, w, counted, l.dir)
@@ -199,7 +209,7 @@ func (s *installer) download(ctx context.Context, desc ocispec.Descriptor, l *st
 			}
 		}
 	} else if err == nil {
-		tell.say(desc.Digest, "Verifying Checksum")
+		tell.Say(desc.Digest, "Verifying Checksum")
 		err = checkBlob(desc, w)
 	} else if st, stErr := w.Status(); stErr == nil {
 		err = asTruncated(err, st.Offset, desc.Size)
@@ -210,20 +220,12 @@ func (s *installer) download(ctx context.Context, desc ocispec.Descriptor, l *st
 	if err := w.Commit(ctx, desc.Size, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
 		return false, fmt.Errorf("store blob: %w", err)
 	}
-	tell.say(desc.Digest, "Download complete")
+	tell.Say(desc.Digest, "Download complete")
 	return streamed, nil
 }
 
-// unleased is ctx without its lease.
-func (s *depot) unleased(ctx context.Context) context.Context { return s.scope(valueless{ctx}) }
-
-// valueless is a context's life without its values.
-type valueless struct{ context.Context }
-
-func (valueless) Value(any) any { return nil }
-
 // tee writes r into the blob w and unpacks it into dir.
-func (s *installer) tee(ctx context.Context, w io.Writer, r io.Reader, dir string) (layer.Result, error) {
+func (s *Installer) tee(ctx context.Context, w io.Writer, r io.Reader, dir string) (layer.Result, error) {
 	pipe := newPipe()
 	var res layer.Result
 	var unpackErr error
@@ -267,19 +269,27 @@ func checkBlob(desc ocispec.Descriptor, w content.Writer) error {
 
 // keepPart keeps a partial download for the next attempt if its bytes may be
 // right, and drops it otherwise.
-func (s *installer) keepPart(ctx context.Context, ref string, desc ocispec.Descriptor, w content.Writer, cause error) error {
+func (s *Installer) keepPart(ctx context.Context, ref string, desc ocispec.Descriptor, w content.Writer, cause error) error {
 	st, err := w.Status()
 	w.Close()
 	var bad mismatch
 	if err == nil && st.Offset < desc.Size && st.Offset > 0 && !errors.As(cause, &bad) && !errdefs.IsInvalidArgument(cause) {
 		return cause
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), depot.CleanTime)
 	defer cancel()
-	if err := s.blobs.Abort(s.unleased(ctx), ref); err != nil && !errdefs.IsNotFound(err) {
-		s.log.Warn("drop partial blob", "digest", desc.Digest, "error", err)
+	if err := s.Blobs.Abort(s.Unleased(ctx), ref); err != nil && !errdefs.IsNotFound(err) {
+		s.Log.Warn("drop partial blob", "digest", desc.Digest, "error", err)
 	}
 	return cause
+}
+
+// asTruncated words the end of a connection in the middle of a layer.
+func asTruncated(err error, got, want int64) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) && got < want {
+		return truncated{got: got, want: want}
+	}
+	return err
 }
 
 type truncated struct{ got, want int64 }
@@ -297,14 +307,14 @@ func (m mismatch) Error() string {
 func (mismatch) Is(target error) bool { return target == errdefs.ErrDataLoss }
 
 // commit makes the staged layers durable and links them into the chain.
-func (s *installer) commit(ctx context.Context, p *parsed, chains []string, layers []staged, done int, tell *teller) error {
+func (s *Installer) commit(ctx context.Context, p *manifest.Image, chains []string, layers []Staged, done int, tell *progress.Teller) error {
 	if done == len(layers) {
 		return nil
 	}
 	var lowers []string
 	if done > 0 {
 		var err error
-		if lowers, err = s.chainDirs(ctx, chains[done-1]); err != nil {
+		if lowers, err = s.ChainDirs(ctx, chains[done-1]); err != nil {
 			return err
 		}
 	}
@@ -315,7 +325,7 @@ func (s *installer) commit(ctx context.Context, p *parsed, chains []string, laye
 		lowers = append([]string{layers[i].dir}, lowers...)
 	}
 	// Once for all: a committed layer must survive a power cut as it is.
-	if err := syncfs.Sync(s.root); err != nil {
+	if err := syncfs.Sync(s.Root); err != nil {
 		return err
 	}
 	for i := done; i < len(layers); i++ {
@@ -323,33 +333,33 @@ func (s *installer) commit(ctx context.Context, p *parsed, chains []string, laye
 		if i > 0 {
 			opts = append(opts, snapshots.WithParent(chains[i-1]))
 		}
-		err := s.layers.Commit(ctx, chains[i], layers[i].key, opts...)
+		err := s.Layers.Commit(ctx, chains[i], layers[i].key, opts...)
 		if err != nil && !errdefs.IsAlreadyExists(err) {
-			return fmt.Errorf("commit layer %s: %w", p.manifest.Layers[i].Digest, err)
+			return fmt.Errorf("commit layer %s: %w", p.Manifest.Layers[i].Digest, err)
 		}
-		tell.say(p.manifest.Layers[i].Digest, "Pull complete")
+		tell.Say(p.Manifest.Layers[i].Digest, "Pull complete")
 	}
 	return nil
 }
 
-// unpackAgain unpacks an image whose layers are not, or no longer, unpacked.
-func (s *installer) unpackAgain(ctx context.Context, img Image) (done func(error), err error) {
-	p, err := s.parse(ctx, reading{img.Target, img.Manifest.Digest})
+// Again unpacks an image whose layers are not, or no longer, unpacked.
+func (s *Installer) Again(ctx context.Context, r manifest.Reading) (done func(error), err error) {
+	p, err := manifest.Read(ctx, s.Depot, r)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.check(); err != nil {
+	if err := p.Check(); err != nil {
 		return nil, err
 	}
-	ctx, done, err = s.lease(ctx)
+	ctx, done, err = s.Lease(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.install(ctx, p, nil, nil); err != nil {
+	if err := s.Install(ctx, p, nil, nil); err != nil {
 		done(err)
 		return nil, err
 	}
-	if err := s.adopt(ctx, img.Target, p); err != nil {
+	if err := manifest.Adopt(ctx, s.Depot, r.Target, p); err != nil {
 		done(err)
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package image
+package depot
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -17,8 +16,6 @@ import (
 const (
 	leaseLabel = "berth.lease" // "work" or "rootfs"
 	rootfsID   = "rootfs"      // the lease of the chains that have a rootfs
-	// cleanTime bounds what runs after the caller has gone.
-	cleanTime = 30 * time.Second
 )
 
 // background runs at most one collection at a time and remembers that another
@@ -64,18 +61,18 @@ func (b *background) stop() {
 	b.work.Wait()
 }
 
-// collectLater deletes in the background what nobody owns any more.
-func (s *depot) collectLater() {
+// CollectLater deletes in the background what nobody owns any more.
+func (s *Depot) CollectLater() {
 	s.background.kick(func() {
-		if err := s.collect(s.scope(context.Background())); err != nil {
-			s.log.Warn("collect images", "error", err)
+		if err := s.Collect(s.Scope(context.Background())); err != nil {
+			s.Log.Warn("collect images", "error", err)
 		}
 	})
 }
 
-// collect deletes the blobs and layers without an owner: owners are names,
+// Collect deletes the blobs and layers without an owner: owners are names,
 // leases of what is being fetched, and rootfs.
-func (s *depot) collect(ctx context.Context) error {
+func (s *Depot) Collect(ctx context.Context) error {
 	if err := s.mark(ctx); err != nil {
 		return err
 	}
@@ -90,13 +87,13 @@ func (s *depot) collect(ctx context.Context) error {
 
 // mark takes what nobody owns out of the database and deletes the blobs. A
 // rootfs made meanwhile waits: its chain might be one that is going.
-func (s *depot) mark(ctx context.Context) error {
+func (s *Depot) mark(ctx context.Context) error {
 	s.collecting.Lock()
 	defer s.collecting.Unlock()
 	if err := s.leaseRootfs(ctx); err != nil {
 		return err
 	}
-	if _, err := s.db.GarbageCollect(ctx); err != nil {
+	if _, err := s.DB.GarbageCollect(ctx); err != nil {
 		return fmt.Errorf("collect images.db: %w", err)
 	}
 	s.lowers.Clear()
@@ -104,16 +101,16 @@ func (s *depot) mark(ctx context.Context) error {
 }
 
 // leaseRootfs makes the chains below every rootfs owned by one lease.
-func (s *depot) leaseRootfs(ctx context.Context) error {
-	keys, err := s.writable.Keys()
+func (s *Depot) leaseRootfs(ctx context.Context) error {
+	keys, err := s.Writable.Keys()
 	if err != nil {
 		return err
 	}
 	want := map[string]bool{}
 	for _, key := range keys {
-		l, err := s.writable.Get(key)
+		l, err := s.Writable.Get(key)
 		if err != nil {
-			s.log.Warn("read rootfs", "key", key, "error", err)
+			s.Log.Warn("read rootfs", "key", key, "error", err)
 			continue
 		}
 		if strings.HasPrefix(l.Chain, "sha256:") {
@@ -147,56 +144,56 @@ func (s *depot) leaseRootfs(ctx context.Context) error {
 }
 
 func chainResource(chain string) leases.Resource {
-	return leases.Resource{ID: chain, Type: "snapshots/" + snapshotter}
+	return leases.Resource{ID: chain, Type: "snapshots/" + Snapshotter}
 }
 
-// lease returns a context whose blobs and snapshots stay until done is called.
+// Lease returns a context whose blobs and snapshots stay until done is called.
 // done(err) with an error collects at once, so that a failure leaves nothing.
-func (s *depot) lease(ctx context.Context) (leased context.Context, done func(error), err error) {
+func (s *Depot) Lease(ctx context.Context) (leased context.Context, done func(error), err error) {
 	l, err := s.leases.Create(ctx, leases.WithRandomID(), leases.WithLabel(leaseLabel, "work"))
 	if err != nil {
 		return nil, nil, fmt.Errorf("take lease: %w", err)
 	}
 	done = func(failed error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), CleanTime)
 		defer cancel()
 		if err := s.leases.Delete(ctx, l); err != nil {
-			s.log.Warn("delete lease", "error", err)
+			s.Log.Warn("delete lease", "error", err)
 		}
 		if failed == nil {
 			return
 		}
-		if err := s.collect(ctx); err != nil {
-			s.log.Warn("collect images", "error", err)
+		if err := s.Collect(ctx); err != nil {
+			s.Log.Warn("collect images", "error", err)
 		}
 	}
 	return leases.WithLease(ctx, l.ID), done, nil
 }
 
-// holdBlob makes the lease of ctx an owner of a blob and says if it is there.
-func (s *depot) holdBlob(ctx context.Context, d digest.Digest) (bool, error) {
+// HoldBlob makes the lease of ctx an owner of a blob and says if it is there.
+func (s *Depot) HoldBlob(ctx context.Context, d digest.Digest) (bool, error) {
 	if err := s.hold(ctx, leases.Resource{ID: d.String(), Type: "content"}); err != nil {
 		return false, err
 	}
-	_, err := s.blobs.Info(ctx, d)
+	_, err := s.Blobs.Info(ctx, d)
 	if errdefs.IsNotFound(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("look up blob %s: %w", d, err)
 	}
-	if _, err := os.Lstat(s.blobPath(d)); err != nil {
-		return false, errdefs.ErrDataLoss.WithMessage(fmt.Sprintf("blob %s has gone from %s; remove the image and pull it again", d, s.layout))
+	if _, err := os.Lstat(s.BlobPath(d)); err != nil {
+		return false, errdefs.ErrDataLoss.WithMessage(fmt.Sprintf("blob %s has gone from %s; remove the image and pull it again", d, s.Layout))
 	}
 	return true, nil
 }
 
-// holdChain does the same for an unpacked chain of layers.
-func (s *depot) holdChain(ctx context.Context, chain string) (bool, error) {
+// HoldChain does the same for an unpacked chain of layers.
+func (s *Depot) HoldChain(ctx context.Context, chain string) (bool, error) {
 	if err := s.hold(ctx, chainResource(chain)); err != nil {
 		return false, err
 	}
-	info, err := s.layers.Stat(ctx, chain)
+	info, err := s.Layers.Stat(ctx, chain)
 	if errdefs.IsNotFound(err) {
 		return false, nil
 	}
@@ -207,7 +204,7 @@ func (s *depot) holdChain(ctx context.Context, chain string) (bool, error) {
 }
 
 // hold adds before it looks: a collection either sees the lease or is over.
-func (s *depot) hold(ctx context.Context, r leases.Resource) error {
+func (s *Depot) hold(ctx context.Context, r leases.Resource) error {
 	id, ok := leases.FromContext(ctx)
 	if !ok {
 		return nil

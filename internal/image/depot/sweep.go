@@ -1,4 +1,4 @@
-package image
+package depot
 
 import (
 	"context"
@@ -16,11 +16,11 @@ import (
 // sweep deletes what is on disk without a record: a crash between a rename and
 // the transaction that was to follow it leaves such blobs and layers, and a
 // collection looks only at records. Nothing else uses the store yet.
-func (s *depot) sweep(ctx context.Context) error {
+func (s *Depot) sweep(ctx context.Context) error {
 	err := s.disk.Walk(ctx, func(info content.Info) error {
-		_, err := s.blobs.Info(ctx, info.Digest)
+		_, err := s.Blobs.Info(ctx, info.Digest)
 		if errdefs.IsNotFound(err) {
-			s.log.Info("delete blob without a record", "digest", info.Digest)
+			s.Log.Info("delete blob without a record", "digest", info.Digest)
 			return s.disk.Delete(ctx, info.Digest)
 		}
 		return err
@@ -39,12 +39,12 @@ func (s *depot) sweep(ctx context.Context) error {
 
 // sweepIngests deletes the partial blobs that have no record, and those that
 // the crash left without what is needed to resume them.
-func (s *depot) sweepIngests() error {
+func (s *Depot) sweepIngests() error {
 	known, err := s.ingestRefs()
 	if err != nil {
 		return err
 	}
-	dirs, err := filepath.Glob(filepath.Join(s.layout, "ingest", "*"))
+	dirs, err := filepath.Glob(filepath.Join(s.Layout, "ingest", "*"))
 	if err != nil {
 		return err
 	}
@@ -68,9 +68,9 @@ func (s *depot) sweepIngests() error {
 
 // ingestRefs are the references on disk of the partial blobs on record. It
 // reads the buckets, as containerd's own list fails on one that lacks its files.
-func (s *depot) ingestRefs() (map[string]bool, error) {
+func (s *Depot) ingestRefs() (map[string]bool, error) {
 	known := map[string]bool{}
-	err := s.db.View(func(tx *bbolt.Tx) error {
+	err := s.DB.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte("v1"))
 		for _, name := range []string{namespace, "content", "ingests"} {
 			if b == nil {
@@ -91,7 +91,7 @@ func (s *depot) ingestRefs() (map[string]bool, error) {
 
 // sweepLayers makes the next collection compare all layers if their number
 // differs from that of the records: it does so when one has been removed.
-func (s *depot) sweepLayers(ctx context.Context) error {
+func (s *Depot) sweepLayers(ctx context.Context) error {
 	count := func(sn snapshots.Snapshotter) (n int, err error) {
 		err = sn.Walk(ctx, func(context.Context, snapshots.Info) error { n++; return nil })
 		if errdefs.IsNotFound(err) { // nothing was ever written
@@ -99,7 +99,7 @@ func (s *depot) sweepLayers(ctx context.Context) error {
 		}
 		return n, err
 	}
-	records, err := count(s.layers)
+	records, err := count(s.Layers)
 	if err != nil {
 		return err
 	}
@@ -108,8 +108,8 @@ func (s *depot) sweepLayers(ctx context.Context) error {
 		return err
 	}
 	key := "sweep-" + rand.Text()
-	if _, err := s.layers.Prepare(ctx, key, ""); err != nil {
+	if _, err := s.Layers.Prepare(ctx, key, ""); err != nil {
 		return err
 	}
-	return s.layers.Remove(ctx, key)
+	return s.Layers.Remove(ctx, key)
 }

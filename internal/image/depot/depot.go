@@ -1,0 +1,159 @@
+// Package depot holds the blobs and layers of images and knows who owns them.
+//
+// A blob is bytes under their digest in an OCI layout; a layer is one unpacked
+// blob, and a chain is layers one above the other under their chain ID. Owners
+// are names, leases and writable layers; what has none is collected. Flights
+// are locks by name for what is being fetched or unpacked. A crash leaves
+// blobs, layers and leases that nobody owns: Open sweeps what has no record and
+// the first collection takes the rest.
+package depot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/berth-containers/berth/internal/snapshot"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/metadata"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
+	"github.com/containerd/errdefs"
+	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
+)
+
+const (
+	namespace = "berth"
+	// Snapshotter is the name of the layers' store in labels.
+	Snapshotter = "overlayfs"
+	// lockWait is how long an engine that is going may still hold the store.
+	lockWait = 2 * time.Second
+	// CleanTime bounds what runs after the caller has gone.
+	CleanTime = 30 * time.Second
+)
+
+// Depot is the blobs and layers of one engine.
+type Depot struct {
+	Root     string // the data root
+	Layout   string // the OCI layout in it
+	Log      *slog.Logger
+	DB       *metadata.DB          // for the names, in one transaction with each other
+	Blobs    content.Store         // through DB
+	Layers   snapshots.Snapshotter // through DB
+	Writable *snapshot.Writable
+	Flights  Flights
+
+	disk    content.Store         // below DB
+	overlay snapshots.Snapshotter // below DB
+	leases  leases.Manager
+
+	// collecting keeps a chain from being collected between being found and
+	// having a rootfs above it.
+	collecting sync.RWMutex
+	lowers     sync.Map // chain ID → []string
+	background background
+}
+
+// Open opens the depot below the data root and deletes what a crash left
+// without a record or a holder.
+func Open(ctx context.Context, root string, log *slog.Logger) (*Depot, error) {
+	s := &Depot{Root: root, Layout: filepath.Join(root, "images"), Log: log}
+	ctx = s.Scope(ctx)
+	err := s.open(ctx)
+	if err == nil {
+		err = s.recover(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Depot) open(ctx context.Context) error {
+	if err := os.MkdirAll(filepath.Join(s.Layout, "blobs", "sha256"), 0o711); err != nil {
+		return fmt.Errorf("make image store: %w", err)
+	}
+	bolt, err := bbolt.Open(filepath.Join(s.Root, "images.db"), 0o600, &bbolt.Options{Timeout: lockWait, NoStatistics: true})
+	if errors.Is(err, bbolterrors.ErrTimeout) {
+		return errdefs.ErrFailedPrecondition.WithMessage(
+			fmt.Sprintf("the image store in %s is in use by another engine; stop it or use another --data-root", s.Root))
+	}
+	if err != nil {
+		return fmt.Errorf("open images.db in %s (move the file away to start with no images): %w", s.Root, err)
+	}
+	// From here on closing the database closes bolt.
+	s.DB = metadata.NewDB(bolt, nil, nil)
+	s.disk, err = local.NewStore(s.Layout)
+	if err != nil {
+		return fmt.Errorf("open blobs: %w", err)
+	}
+	s.overlay, err = overlay.NewSnapshotter(filepath.Join(s.Root, "snapshots"),
+		overlay.AsynchronousRemove, overlay.WithUpperdirLabel)
+	if err != nil {
+		return fmt.Errorf("open snapshots: %w", err)
+	}
+	// Hidden behind a struct, so that a collection only marks: the files go
+	// afterwards, when the database is free again.
+	lazy := struct{ snapshots.Snapshotter }{s.overlay}
+	s.DB = metadata.NewDB(bolt, s.disk, map[string]snapshots.Snapshotter{Snapshotter: lazy})
+	if err := s.DB.Init(ctx); err != nil {
+		return fmt.Errorf("initialise images.db: %w", err)
+	}
+	s.Blobs = s.DB.ContentStore()
+	s.Layers = s.DB.Snapshotter(Snapshotter)
+	s.leases = metadata.NewLeaseManager(s.DB)
+	s.Writable, err = snapshot.Open(filepath.Join(s.Root, "rootfs"), s.Log)
+	return err
+}
+
+// recover drops the leases of what a crash interrupted and sweeps the disk.
+func (s *Depot) recover(ctx context.Context) error {
+	left, err := s.leases.List(ctx, `labels."`+leaseLabel+`"==work`)
+	if err != nil {
+		return fmt.Errorf("list leases: %w", err)
+	}
+	for _, l := range left {
+		if err := s.leases.Delete(ctx, l); err != nil {
+			return fmt.Errorf("delete lease: %w", err)
+		}
+	}
+	return s.sweep(ctx)
+}
+
+// Scope puts the store's namespace into ctx.
+func (s *Depot) Scope(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, namespace)
+}
+
+// Unleased is ctx without its lease.
+func (s *Depot) Unleased(ctx context.Context) context.Context { return s.Scope(valueless{ctx}) }
+
+// valueless is a context's life without its values.
+type valueless struct{ context.Context }
+
+func (valueless) Value(any) any { return nil }
+
+// Close waits for what runs in the background and closes the files.
+func (s *Depot) Close() error {
+	s.background.stop()
+	if s.Writable != nil {
+		s.Writable.Close()
+	}
+	var errs []error
+	if s.overlay != nil {
+		errs = append(errs, s.overlay.Close())
+	}
+	if s.DB != nil {
+		errs = append(errs, s.DB.Close())
+	}
+	return errors.Join(errs...)
+}
