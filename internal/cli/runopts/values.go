@@ -82,8 +82,10 @@ func (c *cpus) Set(s string) error {
 }
 
 func checkUlimit(s string) error {
-	_, err := units.ParseUlimit(s)
-	return err
+	if _, err := units.ParseUlimit(s); err != nil {
+		return fmt.Errorf("write NAME=SOFT[:HARD] with numbers: %w", err)
+	}
+	return nil
 }
 
 func checkPair(s string) error {
