@@ -12,8 +12,10 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/containerd/errdefs"
 	"github.com/spf13/pflag"
 
+	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/shim/supervisor"
 	"github.com/berth-containers/berth/internal/version"
 )
@@ -21,6 +23,9 @@ import (
 func main() {
 	if err := run(os.Args[1:]); err != nil && !errors.Is(err, pflag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "berth-shim:", err)
+		if errdefs.IsAlreadyExists(err) {
+			os.Exit(shim.ExitServed)
+		}
 		os.Exit(1)
 	}
 }

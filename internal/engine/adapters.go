@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"syscall"
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/image"
@@ -54,8 +56,47 @@ type supervisor struct {
 	respawn func(context.Context) error
 }
 
-func (s supervisor) Attach(ctx context.Context, r shim.AttachRequest) (Stream, error) {
-	return s.Client.Attach(ctx, r)
+func (s supervisor) Attach(ctx context.Context, r shim.AttachRequest) (stream Stream, err error) {
+	err = s.reach(ctx, func() error { stream, err = s.Client.Attach(ctx, r); return err })
+	return stream, err
+}
+
+func (s supervisor) Start(ctx context.Context, r shim.StartRequest) (answer shim.StartResponse, err error) {
+	err = s.reach(ctx, func() error { answer, err = s.Client.Start(ctx, r); return err })
+	return answer, err
+}
+
+func (s supervisor) Exec(ctx context.Context, r shim.ExecRequest) (pid int, err error) {
+	err = s.reach(ctx, func() error { pid, err = s.Client.Exec(ctx, r); return err })
+	return pid, err
+}
+
+func (s supervisor) Signal(ctx context.Context, id, execID string, sig syscall.Signal) error {
+	return s.reach(ctx, func() error { return s.Client.Signal(ctx, id, execID, sig) })
+}
+
+func (s supervisor) Pause(ctx context.Context, id string) error {
+	return s.reach(ctx, func() error { return s.Client.Pause(ctx, id) })
+}
+
+func (s supervisor) Resume(ctx context.Context, id string) error {
+	return s.reach(ctx, func() error { return s.Client.Resume(ctx, id) })
+}
+
+func (s supervisor) Release(ctx context.Context, id string) error {
+	return s.reach(ctx, func() error { return s.Client.Release(ctx, id) })
+}
+
+// reach makes a call again that came in the moment between two shims.
+func (s supervisor) reach(ctx context.Context, call func() error) error {
+	err := call()
+	if !errors.Is(err, shim.ErrNobody) {
+		return err
+	}
+	if err := s.respawn(ctx); err != nil {
+		return err
+	}
+	return call()
 }
 
 func (s supervisor) Respawn(ctx context.Context) error { return s.respawn(ctx) }

@@ -209,8 +209,12 @@ func dial(ctx context.Context, socket string) (*net.UnixConn, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return nil, errdefs.ErrUnavailable.WithMessage("no shim answers: " + err.Error())
+	return nil, fmt.Errorf("%w: %v", ErrNobody, err)
 }
+
+// ErrNobody is the ErrUnavailable of a request that no shim was there to take:
+// it can be made again once there is one.
+var ErrNobody = errdefs.ErrUnavailable.WithMessage("no shim answers")
 
 // Stream is the stdio of a process: Read is its output, Write its input.
 type Stream struct{ conn *net.UnixConn }

@@ -19,6 +19,9 @@ const SocketName = "shim.sock"
 // Socket is the path of the shim's socket.
 func Socket(execRoot string) string { return filepath.Join(execRoot, SocketName) }
 
+// ExitServed is the exit code of a shim whose exec root has one.
+const ExitServed = 3
+
 const (
 	spawnTimeout = 10 * time.Second
 	logBytes     = 1 << 20 // shim.log starts anew above it
@@ -60,6 +63,11 @@ func awaitSocket(ctx context.Context, socket string, exited <-chan error, log st
 		case <-ctx.Done():
 			return nil, fmt.Errorf("wait for the shim (see %s): %w", log, ctx.Err())
 		case failed := <-exited:
+			var exit *exec.ExitError
+			if errors.As(failed, &exit) && exit.ExitCode() == ExitServed {
+				exited = nil // the other one is about to answer
+				continue
+			}
 			if c, err := Dial(ctx, socket); err == nil {
 				return c, nil // another one was first
 			}

@@ -3,6 +3,7 @@ package faults
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -113,6 +114,11 @@ func reboot(t *testing.T, e *harness.Engine, containers ...string) {
 	}
 	if err := os.RemoveAll(e.ExecRoot); err != nil {
 		t.Fatal(err)
+	}
+	groups, _ := filepath.Glob("/sys/fs/cgroup/*" + e.CgroupParent + "/*/")
+	own, _ := filepath.Glob("/sys/fs/cgroup" + e.CgroupParent + "/*/")
+	for _, dir := range append(groups, own...) {
+		harness.Eventually(t, "cgroup "+dir+" to go", func() bool { err := syscall.Rmdir(dir); return err == nil || err == syscall.ENOENT })
 	}
 	e.Start()
 }

@@ -21,7 +21,9 @@ func number(t *testing.T, text string) int {
 // The engine is killed in the middle of each verb; the next one is whole.
 func TestKillEngineInVerb(t *testing.T) {
 	verbs := map[string]func(name string) []string{
-		"create": func(name string) []string { return []string{"create", "--name", "new" + name, "-v", "/data", "busybox"} },
+		"create": func(name string) []string {
+			return []string{"create", "--name", "new" + name, "-v", "/data", "busybox"}
+		},
 		"start":  func(name string) []string { return []string{"start", "idle" + name} },
 		"stop":   func(name string) []string { return []string{"stop", "-t", "0", "busy" + name} },
 		"rm":     func(name string) []string { return []string{"rm", "-f", "-v", "busy" + name} },

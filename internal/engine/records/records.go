@@ -13,10 +13,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +23,7 @@ import (
 	"github.com/containerd/errdefs"
 	"go.etcd.io/bbolt"
 
+	"github.com/berth-containers/berth/internal/boltfile"
 	"github.com/berth-containers/berth/internal/container"
 )
 
@@ -62,8 +61,8 @@ type change struct {
 // Open opens or makes the file and reads every record. A file that is no bbolt
 // database is an error that says what to do.
 func Open(path string, log *slog.Logger) (*Store, error) {
-	if err := checkMagic(path); err != nil {
-		return nil, err
+	if err := boltfile.Check(path); err != nil {
+		return nil, unreadable(path, err)
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 5 * time.Second, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
 	if errors.Is(err, bbolt.ErrTimeout) {
@@ -81,28 +80,6 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 
 func unreadable(path string, err error) error {
 	return fmt.Errorf("read %s: %w; move the file away to begin without containers, or put a backup in its place", path, err)
-}
-
-// checkMagic looks at the first page itself: bbolt would read sizes out of a
-// foreign file and map it.
-func checkMagic(path string) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	head := make([]byte, 64)
-	n, err := f.Read(head)
-	if n == 0 { // made by a start that was killed before it wrote
-		return nil
-	}
-	if err != nil || n < 24 || !bytes.Equal(head[16:20], []byte{0xed, 0xda, 0x0c, 0xed}) {
-		return unreadable(path, errdefs.ErrDataLoss.WithMessage("it is not a database"))
-	}
-	return nil
 }
 
 func (s *Store) load(path string, log *slog.Logger) error {

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berth-containers/berth/internal/boltfile"
 	"github.com/berth-containers/berth/internal/snapshot"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/leases"
@@ -78,9 +79,21 @@ func Open(ctx context.Context, root string, log *slog.Logger) (*Depot, error) {
 	return s, nil
 }
 
+func (s *Depot) checkDatabases() error {
+	for _, name := range []string{"images.db", "snapshots/metadata.db"} {
+		if err := boltfile.Check(filepath.Join(s.Root, name)); err != nil {
+			return fmt.Errorf("read %s in %s: %w; move images.db and snapshots away to start with no images, or put a backup of both in their place", name, s.Root, err)
+		}
+	}
+	return nil
+}
+
 func (s *Depot) open(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Join(s.Layout, "blobs", "sha256"), 0o711); err != nil {
 		return fmt.Errorf("make image store: %w", err)
+	}
+	if err := s.checkDatabases(); err != nil {
+		return err
 	}
 	bolt, err := bbolt.Open(filepath.Join(s.Root, "images.db"), 0o600, &bbolt.Options{Timeout: lockWait, NoStatistics: true})
 	if errors.Is(err, bbolterrors.ErrTimeout) {
