@@ -13,7 +13,7 @@ import (
 var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
 
 func (r *raw) check(s sources, groupGiven bool) (c Config, err error) {
-	c = Config{Group: r.group, InsecureRegistries: r.insecure, TLS: r.tls, Debug: r.debug}
+	c = Config{Group: r.group, InsecureRegistries: r.insecure, TLS: r.tls}
 	c.GroupGiven = groupGiven || s["group"] != ""
 	if c.DataRoot, err = directory(s.of("data-root"), r.dataRoot); err != nil {
 		return c, err

@@ -36,7 +36,6 @@ type Config struct {
 	// InsecureRegistries are hosts that are spoken to without TLS.
 	InsecureRegistries []string
 	TLS                TLS
-	Debug              bool
 	ShowVersion        bool
 }
 

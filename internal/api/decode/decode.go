@@ -12,6 +12,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -108,20 +109,11 @@ func noNil(filters map[string]map[string]bool) map[string]map[string]bool {
 // OnlyFilters refuses a filter that is not among names.
 func OnlyFilters(filters map[string]map[string]bool, names ...string) error {
 	for key := range filters {
-		if !contains(names, key) {
+		if !slices.Contains(names, key) {
 			return invalid("invalid filter '%s': use %s", key, strings.Join(names, ", "))
 		}
 	}
 	return nil
-}
-
-func contains(names []string, key string) bool {
-	for _, n := range names {
-		if n == key {
-			return true
-		}
-	}
-	return false
 }
 
 // Bool is Docker's: everything but "", 0, no, false and none is true.
