@@ -270,7 +270,8 @@ func (v verbs) Rename(ctx context.Context, ref, name string) error {
 		return errdefs.ErrInvalidArgument.WithMessage("Renaming a container with the same name as its current name")
 	}
 	if err := v.records.Reserve(name, r.ID); err != nil {
-		return fmt.Errorf("Error when allocating new name: %w", err) //nolint:staticcheck // Docker's wording
+		//lint:ignore ST1005 these are Docker's words
+		return fmt.Errorf("Error when allocating new name: %w", err)
 	}
 	old := r.Name
 	r = v.records.Update(r.ID, func(r *container.Record) { r.Name = name })

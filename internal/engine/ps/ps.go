@@ -53,10 +53,7 @@ func List(pids []int, args string, now time.Time) (Table, error) {
 		return Table{}, err
 	}
 	slices.Sort(pids)
-	var t Table
-	for _, c := range columns {
-		t.Titles = append(t.Titles, c)
-	}
+	t := Table{Titles: columns}
 	for _, pid := range slices.Compact(pids) {
 		p, err := read(pid, boot)
 		if err != nil {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/berth-containers/berth/internal/boltfile"
 	"github.com/berth-containers/berth/internal/container"
@@ -65,7 +66,7 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 		return nil, unreadable(path, err)
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 5 * time.Second, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, errdefs.ErrUnavailable.WithMessage(path + " is locked by another process; stop it or choose another --data-root")
 	}
 	if err != nil {

@@ -92,14 +92,14 @@ func (s launching) execute(p *proc, made Created) (shim.StartResponse, error) {
 	if err != nil {
 		p.failed = true
 		pidfd.Signal(p.pidfd, syscall.SIGKILL)
-		ending{s.Server}.watch(p)
+		ending(s).watch(p)
 		return shim.StartResponse{}, err
 	}
 	closeFiles(made.Pidfd, made.Console)
 	if err := s.change(p, func(st *state) { st.Running, st.StartedAt = true, time.Now() }); err != nil {
 		s.log.Warn("a next shim will not know that the container runs", "container", p.key.id, "error", err)
 	}
-	s.work.Go(func() { ending{s.Server}.watch(p) })
+	s.work.Go(func() { ending(s).watch(p) })
 	st := p.snapshot()
 	return shim.StartResponse{Pid: st.Pid, StartedAt: st.StartedAt, CgroupPath: st.CgroupPath, Warnings: warnings}, nil
 }
@@ -139,7 +139,7 @@ func (s launching) exec(ctx context.Context, q shim.ExecRequest) (_ shim.StartRe
 		return shim.StartResponse{}, err
 	}
 	closeFiles(made.Pidfd, made.Console)
-	s.work.Go(func() { ending{s.Server}.watch(p) })
+	s.work.Go(func() { ending(s).watch(p) })
 	return shim.StartResponse{Pid: made.Pid, StartedAt: p.snapshot().StartedAt, Warnings: made.Warnings}, nil
 }
 
@@ -237,7 +237,7 @@ func (s launching) launch(p *proc, make func([3]*os.File) (Created, error)) (Cre
 		outputs, err = append(outputs, console), errors.Join(err, consoleErr)
 	}
 	// First the streams, then the pumps: no byte comes before its readers.
-	attaching{s.Server}.admit(p)
+	attaching(s).admit(p)
 	for i, out := range outputs {
 		s.pump(p, out, logs.Stream(i+1))
 	}
@@ -245,7 +245,7 @@ func (s launching) launch(p *proc, make func([3]*os.File) (Created, error)) (Cre
 		s.kill(p, made)
 		return Created{}, err
 	}
-	holding{s.Server}.share(p)
+	holding(s).share(p)
 	return made, nil
 }
 
@@ -259,7 +259,7 @@ func (s launching) kill(p *proc, made Created) {
 		return
 	}
 	pidfd.Signal(p.pidfd, syscall.SIGKILL)
-	ending{s.Server}.watch(p)
+	ending(s).watch(p)
 	closeFiles(made.Pidfd, made.Console)
 }
 

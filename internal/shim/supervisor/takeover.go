@@ -97,7 +97,7 @@ func (s takeover) takeOverProcess(k key) error {
 		s.work.Go(func() {
 			defer close(p.cleaned)
 			if st.ExecID == "" && st.CgroupPath != "" {
-				ending{s.Server}.removeCgroup(st)
+				ending(s).removeCgroup(st)
 			}
 		})
 		return nil
@@ -122,7 +122,7 @@ func (s takeover) resume(p *proc) error {
 		s.reopen(p)
 	}
 	s.procs[p.key] = p
-	s.work.Go(func() { ending{s.Server}.watch(p) })
+	s.work.Go(func() { ending(s).watch(p) })
 	return nil
 }
 
