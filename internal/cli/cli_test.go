@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,6 +35,12 @@ func (f *fake) note(s string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, s)
+}
+
+func (f *fake) history() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.calls)
 }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -156,7 +163,7 @@ func TestRunOrder(t *testing.T) {
 	if !strings.Contains(errOut, "Unable to find image 'box' locally\n") || !strings.Contains(errOut, "l1: Pull complete\n") {
 		t.Errorf("progress: %q", errOut)
 	}
-	got := strings.Join(f.calls, ", ")
+	got := strings.Join(f.history(), ", ")
 	head, tail := "create, pull box:latest, create, ", ", start, input typed"
 	if !strings.HasPrefix(got, head) || !strings.HasSuffix(got, tail) {
 		t.Errorf("order: %s", got)
@@ -193,8 +200,8 @@ func TestRunForwardsSignals(t *testing.T) {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
 	}()
 	code, _, errOut := berth(t, f, "", "run", "box")
-	if code != 143 || f.calls[len(f.calls)-1] != "signal 15" {
-		t.Errorf("exit %d, %q, %v", code, errOut, f.calls)
+	if calls := f.history(); code != 143 || calls[len(calls)-1] != "signal 15" {
+		t.Errorf("exit %d, %q, %v", code, errOut, calls)
 	}
 }
 
