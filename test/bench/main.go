@@ -9,8 +9,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/berth-containers/berth/test/harness"
 )
@@ -36,41 +38,53 @@ func run() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	table := map[string]map[string][]float64{} // row → system → figures
-	var order []string
+	table := map[string]map[string][]float64{} // line → system → figures
+	var lines []line
 	for _, row := range rows(*crowd) {
-		if !strings.Contains(row.name, *only) {
+		if !slices.ContainsFunc(row.lines, func(l line) bool { return strings.Contains(l.name, *only) }) {
 			continue
 		}
-		order = append(order, row.name)
-		table[row.name] = map[string][]float64{}
-		n := *rounds
-		if row.rounds > 0 {
-			n = min(n, row.rounds)
-		}
-		for round := range n + 1 { // the first warms up and is not counted
-			for _, s := range systems {
-				figure, err := row.measure(s)
-				if err != nil {
-					fmt.Fprintf(os.Stderr, "%s on %s: %v\n", row.name, s.name, err)
-					continue
-				}
-				if round > 0 || n == 1 {
-					table[row.name][s.name] = append(table[row.name][s.name], figure)
-				}
-			}
-		}
-		fmt.Fprintln(os.Stderr, "measured:", row.name)
+		lines = append(lines, row.lines...)
+		take(row, *rounds, systems, table)
+		fmt.Fprintln(os.Stderr, "measured:", row.lines[0].name)
 	}
-	print(systems, order, table)
+	print(systems, lines, table)
 	return 0
 }
 
-func print(systems []*system, order []string, table map[string]map[string][]float64) {
-	units := map[string]string{}
-	for _, row := range rows(0) {
-		units[row.name] = row.unit
+// pause lets the kernel take down what the system before had, which it does
+// after that has answered: nobody's figure is to hold another's networks.
+const pause = 300 * time.Millisecond
+
+// take measures a row on all systems in turn. The first round warms up and is
+// not counted, but for the long rows.
+func take(row row, rounds int, systems []*system, table map[string]map[string][]float64) {
+	first := 0
+	if row.rounds > 0 {
+		rounds, first = min(rounds, row.rounds), 1
 	}
+	for round := first; round <= rounds; round++ {
+		for _, s := range systems {
+			rest := time.NewTimer(pause)
+			<-rest.C
+			figures, err := row.measure(s)
+			if err != nil {
+				fmt.Fprintf(os.Stderr, "%s on %s: %v\n", row.lines[0].name, s.name, err)
+				continue
+			}
+			for i, l := range row.lines {
+				if table[l.name] == nil {
+					table[l.name] = map[string][]float64{}
+				}
+				if round > 0 {
+					table[l.name][s.name] = append(table[l.name][s.name], figures[i])
+				}
+			}
+		}
+	}
+}
+
+func print(systems []*system, lines []line, table map[string]map[string][]float64) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprint(w, "row\tunit")
 	for _, s := range systems {
@@ -80,8 +94,9 @@ func print(systems []*system, order []string, table map[string]map[string][]floa
 		fmt.Fprintf(w, "\tberth/%s", s.name)
 	}
 	fmt.Fprintln(w)
-	for _, name := range order {
-		fmt.Fprintf(w, "%s\t%s", name, units[name])
+	for _, l := range lines {
+		name := l.name
+		fmt.Fprintf(w, "%s\t%s", name, l.unit)
 		for _, s := range systems {
 			fmt.Fprintf(w, "\t%s", spread(table[name][s.name]))
 		}

@@ -13,24 +13,31 @@ import (
 	"github.com/berth-containers/berth/test/harness"
 )
 
-// row is one line of the table.
+// row is one or more lines of the table that are measured together.
 type row struct {
-	name, unit string
-	rounds     int // at most this many, for the long ones; 0: as asked
-	measure    func(*system) (float64, error)
+	lines   []line
+	rounds  int // at most this many, for the long ones; 0: as asked
+	measure func(*system) ([]float64, error)
 }
 
+type line struct{ name, unit string }
+
 func rows(crowd int) []row {
+	one := func(name, unit string, measure func(*system) (float64, error)) row {
+		return row{[]line{{name, unit}}, 0, func(s *system) ([]float64, error) {
+			figure, err := measure(s)
+			return []float64{figure}, err
+		}}
+	}
 	return []row{
-		{"run --rm, bridge", "ms", 0, timed("run", "--rm", "busybox", "true")},
-		{"run --rm, no network", "ms", 0, timed("run", "--rm", "--network", "none", "busybox", "true")},
-		{"exec", "ms", 0, beside(timed("exec", "beside", "true"))},
-		{"version", "ms", 0, timed("version")},
-		{"ps, one container", "ms", 0, beside(timed("ps"))},
-		{"many: run -d, 8 at a time", "containers/s", 2, func(s *system) (float64, error) { return rate(s, crowd) }},
-		{"many: rm -f of all", "ms", 2, func(s *system) (float64, error) { return removal(s, crowd) }},
-		{"many: memory per idle container", "MiB PSS", 2, func(s *system) (float64, error) { return memory(s, crowd) }},
-		{"idle engine", "MiB PSS", 2, func(s *system) (float64, error) { return pss(s), nil }},
+		one("idle engine", "MiB PSS", func(s *system) (float64, error) { return pss(s), nil }),
+		one("run --rm, bridge", "ms", timed("run", "--rm", "busybox", "true")),
+		one("run --rm, no network", "ms", timed("run", "--rm", "--network", "none", "busybox", "true")),
+		one("exec", "ms", beside(timed("exec", "beside", "true"))),
+		one("version", "ms", timed("version")),
+		one("ps, one container", "ms", beside(timed("ps"))),
+		{[]line{{"many: run -d, 8 at a time", "containers/s"}, {"many: memory per idle container", "MiB PSS"}, {"many: rm -f of all", "ms"}},
+			2, func(s *system) ([]float64, error) { return many(s, crowd) }},
 	}
 }
 
@@ -87,31 +94,23 @@ func disperse(s *system, count int) error {
 	return s.remove(names...)
 }
 
-func rate(s *system, count int) (float64, error) {
-	began := time.Now()
-	err := gather(s, count)
-	perSecond := float64(count) / time.Since(began).Seconds()
-	return perSecond, errors.Join(err, disperse(s, count))
-}
+// settling is how long a system may take to collect what starting many cost.
+const settling = 3 * time.Second
 
-func removal(s *system, count int) (float64, error) {
-	if err := gather(s, count); err != nil {
-		return 0, errors.Join(err, disperse(s, count))
-	}
-	began := time.Now()
-	err := disperse(s, count)
-	return ms(time.Since(began)), err
-}
-
-func memory(s *system, count int) (float64, error) {
+// many starts a crowd, looks at it and removes it.
+func many(s *system, count int) ([]float64, error) {
 	idle := pss(s)
+	began := time.Now()
 	if err := gather(s, count); err != nil {
-		return 0, errors.Join(err, disperse(s, count))
+		return nil, errors.Join(err, disperse(s, count))
 	}
-	settle := time.NewTimer(3 * time.Second) // what starting them cost is collected
+	rate := float64(count) / time.Since(began).Seconds()
+	settle := time.NewTimer(settling)
 	<-settle.C
-	full := pss(s)
-	return (full - idle) / float64(count), disperse(s, count)
+	each := (pss(s) - idle) / float64(count)
+	began = time.Now()
+	err := disperse(s, count)
+	return []float64{rate, each, ms(time.Since(began))}, err
 }
 
 // pss adds up the memory, shared pages in part, of every process of a system
