@@ -68,7 +68,7 @@ func New(o Options) *Client {
 		ResponseHeaderTimeout: o.Idle,
 		ExpectContinueTimeout: time.Second,
 	}
-	return &Client{options: o, transport: t, http: &http.Client{Transport: &idle{next: t, limit: o.Idle}}}
+	return &Client{options: o, transport: t, http: &http.Client{Transport: patient{&idle{next: t, limit: o.Idle}}}}
 }
 
 // Close closes the connections that are not in use.

@@ -31,6 +31,8 @@ func (r *Repository) explain(ctx context.Context, err error, verb string) error 
 		hasStatus && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden),
 		strings.Contains(err.Error(), "missing username or secret"):
 		return r.denied(status.Body, verb)
+	case strings.Contains(err.Error(), "rejecting "): // by size; its kind is NotFound
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("the manifest of %s is larger than allowed", reference.FamiliarString(r.ref)))
 	case errdefs.IsNotFound(err), hasStatus && status.StatusCode == http.StatusNotFound:
 		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("manifest for %s not found: manifest unknown: manifest unknown",
 			reference.FamiliarString(r.ref)))

@@ -197,5 +197,8 @@ func Platforms(index ocispec.Index) string {
 			all = append(all, platforms.Format(*m.Platform))
 		}
 	}
+	if len(all) == 0 {
+		return "none"
+	}
 	return strings.Join(all, ", ")
 }

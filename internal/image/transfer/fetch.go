@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/berth-containers/berth/internal/distribution"
 	"github.com/berth-containers/berth/internal/image/depot"
@@ -48,6 +49,9 @@ func Manifest(ctx context.Context, d *depot.Depot, repo *distribution.Repository
 		if desc = child; depth > manifest.MaxDepth {
 			return nil, invalid("image index %s is nested too deeply", target.Digest)
 		}
+	}
+	if strings.HasPrefix(desc.MediaType, "application/vnd.docker.distribution.manifest.v1+") {
+		return nil, invalid("%s has the old image format (schema 1), that is no longer read; push the image again with a current client", target.Digest)
 	}
 	if !images.IsManifestType(desc.MediaType) {
 		return nil, invalid("%s is of type %q, not an image", desc.Digest, desc.MediaType)
