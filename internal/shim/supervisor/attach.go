@@ -46,7 +46,7 @@ func (s attaching) attach(conn *net.UnixConn, r shim.Request) {
 	}
 	defer p.hub.Remove(a.stream)
 	if q.Stdin {
-		s.feed(p, a.stream)
+		s.feed(p, a)
 	}
 	a.untilGone()
 }
@@ -137,25 +137,19 @@ func (a *attached) untilGone() {
 }
 
 // feed carries the client's bytes to the process, then closes its input if
-// that was to be.
-func (s attaching) feed(p *proc, stream *stdio.Stream) {
+// that was to be: also when the client takes no output any more.
+func (s attaching) feed(p *proc, a *attached) {
 	for {
-		buf, n, err := s.receive(stream.Conn)
+		buf, n, err := s.receive(a.stream.Conn)
 		if n > 0 {
 			p.write(buf[:n])
 		}
 		s.release4k(buf)
-		select {
-		case <-stream.Ended():
-			return
-		default:
-		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			stream.Conn.SetReadDeadline(time.Time{})
-			continue
+		if a.over() || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			break
 		}
 		if err != nil {
-			break
+			a.stream.Conn.SetReadDeadline(time.Time{})
 		}
 	}
 	if st := p.snapshot(); st.StdinOnce && !st.TTY {

@@ -2,10 +2,12 @@ package supervisor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -235,6 +237,28 @@ func (b *bench) attach(r shim.AttachRequest) *shim.Stream {
 	}
 	b.t.Cleanup(func() { s.Close() })
 	return s
+}
+
+// connect returns a connection for a client of other manners than ours.
+func (b *bench) connect() *net.UnixConn {
+	b.t.Helper()
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: shim.Socket(b.root), Net: "unix"})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func (b *bench) send(conn *net.UnixConn, m shim.Method, body any) {
+	b.t.Helper()
+	encoded, err := json.Marshal(body)
+	if err == nil {
+		err = shim.WriteFrame(conn, shim.Request{Version: shim.Version, Method: m, Body: encoded})
+	}
+	if err != nil {
+		b.t.Fatal("send:", err)
+	}
 }
 
 // exit waits for the exit of a process.

@@ -1,10 +1,8 @@
 package supervisor
 
 import (
-	"encoding/json"
 	"errors"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -218,22 +216,36 @@ func TestPauseIsListed(t *testing.T) {
 // A container that nobody was told of does not run on.
 func TestStartWithoutListener(t *testing.T) {
 	b := newBench(t)
-	body, err := json.Marshal(b.request("c1", "sleep", "1000"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: shim.Socket(b.root), Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := b.connect()
 	if err := conn.CloseRead(); err != nil {
 		t.Fatal(err)
 	}
-	if err := shim.WriteFrame(conn, shim.Request{Version: shim.Version, Method: shim.MethodStart, Body: body}); err != nil {
-		t.Fatal(err)
-	}
+	b.send(conn, shim.MethodStart, b.request("c1", "sleep", "1000"))
 	if e := b.exit("c1", ""); e.Code != 137 {
 		t.Errorf("%+v", e)
+	}
+}
+
+// A client that takes no output any more will give no input either.
+func TestStdinOfLostClient(t *testing.T) {
+	b := newBench(t)
+	b.start(b.request("c1", "sleep", "1000"))
+	conn := b.connect()
+	b.send(conn, shim.MethodAttach, shim.AttachRequest{ID: "c1", ExecID: "e1", Stdin: true, Stdout: true})
+	var attached shim.Response
+	if err := shim.ReadFrame(conn, &attached); err != nil || attached.Error != nil {
+		t.Fatal("attach:", err, attached.Error)
+	}
+	if err := conn.CloseRead(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.Exec(b.ctx, shim.ExecRequest{
+		ID: "c1", ExecID: "e1", OpenStdin: true, Process: &specs.Process{Args: []string{"sh", "-c", "echo out; cat; exit 7"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := b.exit("c1", "e1"); e.Code != 7 {
+		t.Errorf("exit %+v", e)
 	}
 }
