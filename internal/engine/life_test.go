@@ -179,7 +179,11 @@ func TestStartUndo(t *testing.T) {
 			b := newBench(t)
 			id := b.create()
 			b.w.setFail(tc.step, tc.err)
-			err := b.Start(t.Context(), id)
+			next, err := b.Wait(t.Context(), id, api.WaitConditionNextExit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = b.Start(t.Context(), id)
 			wantError(t, err, func(err error) bool { return !errdefs.IsNotFound(err) }, tc.err.Error())
 			b.want("rootfs")
 			if s := b.record(id).State; s.Status != container.Created || s.ExitCode != tc.code || !strings.Contains(s.Error, tc.err.Error()) {
@@ -189,8 +193,25 @@ func TestStartUndo(t *testing.T) {
 			if err := b.Start(t.Context(), id); err != nil || b.record(id).State.Error != "" {
 				t.Fatal(err)
 			}
+			b.w.exit(id, 3)
+			if a := b.answer(next); a.StatusCode != 3 || a.Error != nil {
+				t.Fatalf("next exit: %+v", a)
+			}
 		})
 	}
+	t.Run("after an exit", func(t *testing.T) {
+		b := newBench(t)
+		id := b.run(func(o *CreateOptions) { o.HostConfig.RestartPolicy.Name = api.RestartPolicyAlways })
+		stopped, err := b.Wait(t.Context(), id, api.WaitConditionNotRunning)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.w.setFail("shim.Start", errBroken)
+		b.w.exit(id, 3)
+		if a := b.answer(stopped); a.StatusCode != 128 || a.Error != nil {
+			t.Fatalf("not running: %+v", a)
+		}
+	})
 	t.Run("with --rm", func(t *testing.T) {
 		b := newBench(t)
 		id := b.create(autoRemove)
@@ -202,7 +223,9 @@ func TestStartUndo(t *testing.T) {
 		if err := b.Start(t.Context(), id); !errors.Is(err, errBroken) {
 			t.Fatal(err)
 		}
-		b.answer(removed)
+		if a := b.answer(removed); a.StatusCode != 128 || a.Error != nil {
+			t.Fatalf("removed: %+v", a)
+		}
 		b.nothing()
 	})
 }

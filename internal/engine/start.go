@@ -76,7 +76,9 @@ func (c *core) running(id string, run *run, s started, restarts int) error {
 	return c.records.Save(id)
 }
 
-// failedStart notes why; the run that failed is forgotten.
+// failedStart notes why; the run that failed is forgotten. Who waits for the next
+// exit waits on, as with Docker: there was none, and the start's own error is
+// the answer.
 func (c *core) failedStart(ctx context.Context, l *live, r *container.Record, cause error) error {
 	ctx = context.WithoutCancel(ctx)
 	if run := l.current(); run != nil && !run.failed {
@@ -84,16 +86,16 @@ func (c *core) failedStart(ctx context.Context, l *live, r *container.Record, ca
 		return c.deps.Shim.Signal(ctx, r.ID, "", syscall.SIGKILL)
 	}
 	l.setRun(nil)
-	code := exitCodeOf(cause)
-	c.records.Update(r.ID, func(r *container.Record) {
-		r.State.Error, r.State.ExitCode, r.State.Pid = cause.Error(), code, 0
-		if r.State.Status == container.Restarting {
+	again := r.State.Status == container.Restarting
+	r = c.records.Update(r.ID, func(r *container.Record) {
+		r.State.Error, r.State.ExitCode, r.State.Pid = cause.Error(), exitCodeOf(cause), 0
+		if again {
 			r.State.Status = container.Exited
 		}
 	})
-	l.wake(api.WaitResponse{StatusCode: int64(code), Error: &api.WaitExitError{Message: cause.Error()}}, func(w api.WaitCondition) bool {
-		return w != api.WaitConditionRemoved
-	})
+	if again {
+		l.wake(answerOf(r), func(w api.WaitCondition) bool { return w != api.WaitConditionRemoved })
+	}
 	if r.HostConfig.AutoRemove {
 		return c.discard(ctx, l, r, true)
 	}
