@@ -68,7 +68,16 @@ func labels(m map[string]string) map[string]string {
 
 func argv(c *api.Config) []string { return slices.Concat(c.Entrypoint, c.Cmd) }
 
-func command(c *api.Config) string { return strings.Join(argv(c), " ") }
+// command quotes the arguments (not the program) as Docker's ps does.
+func command(c *api.Config) string {
+	words := argv(c)
+	for i, w := range words {
+		if i > 0 && strings.Contains(w, " ") {
+			words[i] = "'" + w + "'"
+		}
+	}
+	return strings.Join(words, " ")
+}
 
 // StatusText is the column STATUS: "Up 5 minutes", "Exited (0) 2 hours ago".
 func StatusText(s container.State, now time.Time) string {

@@ -64,6 +64,21 @@ func TestNoNulls(t *testing.T) {
 	}
 }
 
+func TestCommand(t *testing.T) {
+	for want, c := range map[string]api.Config{
+		"sh -c x":                {Cmd: []string{"sh", "-c", "x"}},
+		"sh -c 'for i in 1; do'": {Entrypoint: []string{"sh", "-c"}, Cmd: []string{"for i in 1; do"}},
+		"/bin/a b":               {Cmd: []string{"/bin/a b"}},
+		"":                       {},
+	} {
+		r := minimal(container.Created)
+		r.Config = &c
+		if got := Summary(r, Facts{}).Command; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestInspectState(t *testing.T) {
 	for status, want := range map[container.Status]string{
 		container.Created: "false false false false", container.Running: "true false false false", container.Paused: "true true false false",
