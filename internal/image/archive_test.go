@@ -338,7 +338,19 @@ func TestHost(t *testing.T) {
 	if !slices.Contains(fs.Hidden, "/etc/shadow") {
 		t.Errorf("/etc/shadow is not hidden: %v", fs.Hidden)
 	}
-	if _, err := s.Remove(ctx, "host", true, func(digest.Digest) string { return "" }); !errdefs.IsConflict(err) {
-		t.Errorf("Remove(host) = %v", err)
+	id := img.ID.String()
+	for _, ref := range []string{"host", "host:latest", id, img.ID.Encoded(), id[:19], img.ID.Encoded()[:12]} {
+		if got, err := s.Get(ctx, ref); err != nil || !got.Host {
+			t.Errorf("Get(%s) = %v, %v", ref, got, err)
+		}
+		if _, err := s.Remove(ctx, ref, true, func(digest.Digest) string { return "" }); !errdefs.IsConflict(err) {
+			t.Errorf("Remove(%s) = %v", ref, err)
+		}
+		if err := s.Tag(ctx, ref, "other"); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("Tag(%s) = %v", ref, err)
+		}
+		if err := s.Save(ctx, []string{ref}, io.Discard); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("Save(%s) = %v", ref, err)
+		}
 	}
 }

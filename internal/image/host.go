@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berth-containers/berth/internal/image/name"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/moby/moby/api/types/container"
 	"github.com/opencontainers/go-digest"
@@ -40,6 +42,20 @@ func hostImage() Image {
 		Platform: platforms.Normalize(ocispec.Platform{OS: "linux", Architecture: runtime.GOARCH}),
 		Config:   &container.Config{Cmd: []string{hostShell()}, Env: []string{hostPath}, WorkingDir: "/"},
 	}
+}
+
+// isHost is whether ref names the image "host": by its name, or by its ID or the
+// beginning of it if that finds no other image.
+func (v *view) isHost(ref string) bool {
+	if ref == HostName || ref == HostName+":latest" {
+		return true
+	}
+	hex, isID := name.AsID(ref)
+	if !isID || !strings.HasPrefix(hostImage().ID.Encoded(), hex) {
+		return false
+	}
+	_, _, err := v.find(ref)
+	return errdefs.IsNotFound(err)
 }
 
 func hostShell() string {

@@ -93,10 +93,10 @@ func (s *Store) Tag(ctx context.Context, source, target string) error {
 	if err != nil {
 		return err
 	}
-	if source == HostName || source == HostName+":latest" {
+	v := s.view.Load()
+	if v.isHost(source) {
 		return invalid("the image %q is the running system and cannot be tagged", HostName)
 	}
-	v := s.view.Load()
 	img, record, err := v.find(source)
 	if err != nil {
 		return err

@@ -20,9 +20,6 @@ import (
 // force it only loses its names. What is not needed any more is deleted in the
 // background.
 func (s *Store) Remove(ctx context.Context, ref string, force bool, inUse func(digest.Digest) string) ([]Removed, error) {
-	if ref == HostName || ref == HostName+":latest" || ref == hostImage().ID.String() {
-		return nil, conflict("the image %q is the running system and cannot be removed", HostName)
-	}
 	ctx = s.depot.Scope(ctx)
 	s.change.Lock()
 	defer s.change.Unlock()
@@ -62,6 +59,9 @@ type removal struct {
 
 func (s *catalogue) planRemoval(ref string, force bool, inUse func(digest.Digest) string) (*removal, error) {
 	v := s.view.Load()
+	if v.isHost(ref) {
+		return nil, conflict("the image %q is the running system and cannot be removed", HostName)
+	}
 	img, record, err := v.find(ref)
 	if record != "" && img == nil {
 		return &removal{drop: []string{record}, said: []Removed{{Untagged: ref}}}, nil // unreadable

@@ -35,10 +35,10 @@ func (s *Store) Save(ctx context.Context, refs []string, w io.Writer) error {
 }
 
 func (s *Store) exported(ctx context.Context, ref string) (archive.ExportOpt, error) {
-	if ref == HostName || ref == HostName+":latest" {
+	v := s.view.Load()
+	if v.isHost(ref) {
 		return nil, invalid("the image %q is the running system and cannot be saved; import a tar of it under another name", HostName)
 	}
-	v := s.view.Load()
 	img, record, err := v.find(ref)
 	if err != nil {
 		return nil, err

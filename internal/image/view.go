@@ -233,10 +233,11 @@ func (v *view) namesOf(id digest.Digest) []images.Image {
 
 // Get returns the image of a name, tag, digest, or full or short ID.
 func (s *catalogue) Get(_ context.Context, ref string) (Image, error) {
-	if ref == HostName || ref == HostName+":latest" {
+	v := s.view.Load()
+	if v.isHost(ref) {
 		return hostImage(), nil
 	}
-	img, _, err := s.view.Load().find(ref)
+	img, _, err := v.find(ref)
 	if err != nil {
 		return Image{}, err
 	}
