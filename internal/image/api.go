@@ -58,11 +58,13 @@ type Image struct {
 	Platform ocispec.Platform
 	// Config is what the image says about its containers, in Docker's form
 	// (with Healthcheck, Shell, OnBuild).
-	Config  *container.Config
-	Layers  []digest.Digest // diff IDs
-	History []ocispec.History
-	Author  string
-	Host    bool // it is the image "host"
+	Config *container.Config
+	Layers []digest.Digest // diff IDs
+	// LayerBytes are the sizes of Layers; their sum is Bytes.
+	LayerBytes []int64
+	History    []ocispec.History
+	Author     string
+	Host       bool // it is the image "host"
 }
 
 // Credentials for a registry; the zero value is anonymous.

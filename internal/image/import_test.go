@@ -37,8 +37,8 @@ func TestImport(t *testing.T) {
 	if img, _ = s.Get(ctx, "box"); img.Config.Env[0] != "A=1" || len(img.Config.ExposedPorts) != 1 {
 		t.Errorf("a caller's change is seen: %v", img.Config)
 	}
-	if img.Bytes < 9 {
-		t.Errorf("Bytes = %d", img.Bytes)
+	if img.Bytes < 9 || len(img.LayerBytes) != 1 || img.LayerBytes[0] != img.Bytes {
+		t.Errorf("Bytes = %d, of layers %d", img.Bytes, img.LayerBytes)
 	}
 	fs, err := s.PrepareRootfs(ctx, img, "c1")
 	if err != nil {

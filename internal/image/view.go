@@ -99,27 +99,28 @@ func (s *catalogue) describe(ctx context.Context, r images.Image, old *view) (Im
 	if p.Config.Created != nil {
 		img.Created = *p.Config.Created
 	}
-	img.Bytes, err = s.bytes(ctx, p)
+	img.LayerBytes, err = s.bytes(ctx, p)
+	for _, n := range img.LayerBytes {
+		img.Bytes += n
+	}
 	return img, err
 }
 
-// bytes is the size of the unpacked layers, or of the blobs.
-func (s *catalogue) bytes(ctx context.Context, p *manifest.Image) (int64, error) {
-	var unpacked, packed int64
-	whole := true
+// bytes are the sizes of the unpacked layers, or of the blobs.
+func (s *catalogue) bytes(ctx context.Context, p *manifest.Image) ([]int64, error) {
+	var unpacked, packed []int64
 	for i, l := range p.Manifest.Layers {
-		packed += l.Size
+		packed = append(packed, l.Size)
 		usage, err := s.depot.Layers.Usage(ctx, p.Chain(i+1))
 		if errdefs.IsNotFound(err) {
-			whole = false
 			continue
 		}
 		if err != nil {
-			return 0, fmt.Errorf("measure layer: %w", err)
+			return nil, fmt.Errorf("measure layer: %w", err)
 		}
-		unpacked += usage.Size
+		unpacked = append(unpacked, usage.Size)
 	}
-	if whole {
+	if len(unpacked) == len(packed) {
 		return unpacked, nil
 	}
 	return packed, nil

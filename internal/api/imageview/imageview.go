@@ -76,20 +76,22 @@ func configOf(c *container.Config) (*dockerspec.DockerOCIImageConfig, error) {
 	return config, nil
 }
 
-// History is how img was made, the last step first. The size of a step is known
-// only if all of the image is one layer.
+// History is how img was made, the last step first. A step that made a layer has
+// its size.
 func History(img image.Image) []api.HistoryResponseItem {
 	items := make([]api.HistoryResponseItem, 0, len(img.History))
-	for _, h := range slices.Backward(img.History) {
+	sizes := img.LayerBytes
+	for _, h := range img.History {
 		item := api.HistoryResponseItem{ID: "<missing>", CreatedBy: h.CreatedBy, Comment: h.Comment}
 		if h.Created != nil {
 			item.Created = unix(*h.Created)
 		}
-		if !h.EmptyLayer && len(img.Layers) == 1 {
-			item.Size = img.Bytes
+		if !h.EmptyLayer && len(sizes) > 0 {
+			item.Size, sizes = sizes[0], sizes[1:]
 		}
 		items = append(items, item)
 	}
+	slices.Reverse(items)
 	if len(items) == 0 {
 		items = append(items, api.HistoryResponseItem{Created: unix(img.Created), Size: img.Bytes})
 	}

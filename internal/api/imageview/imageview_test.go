@@ -104,10 +104,10 @@ func TestInspectKeepsTheConfiguration(t *testing.T) {
 
 func TestHistory(t *testing.T) {
 	img := web
-	img.Layers = []digest.Digest{"sha256:l"}
-	img.History = []ocispec.History{{Created: &old, CreatedBy: "ADD"}, {Created: &young, CreatedBy: "CMD", EmptyLayer: true}}
+	img.LayerBytes = []int64{7, 5}
+	img.History = []ocispec.History{{Created: &old, CreatedBy: "ADD"}, {CreatedBy: "ENV", EmptyLayer: true}, {CreatedBy: "RUN"}, {CreatedBy: "X"}, {Created: &young, CreatedBy: "CMD", EmptyLayer: true}}
 	got := fmt.Sprint(History(img))
-	if want := "[{ 2000 CMD sha256:web 0 [web:1 r:5000/web:2]} { 1000 ADD <missing> 7 []}]"; got != want {
+	if want := "[{ 2000 CMD sha256:web 0 [web:1 r:5000/web:2]} { 0 X <missing> 0 []} { 0 RUN <missing> 5 []} { 0 ENV <missing> 0 []} { 1000 ADD <missing> 7 []}]"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
