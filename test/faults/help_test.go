@@ -115,9 +115,12 @@ func reboot(t *testing.T, e *harness.Engine, containers ...string) {
 	if err := os.RemoveAll(e.ExecRoot); err != nil {
 		t.Fatal(err)
 	}
-	groups, _ := filepath.Glob("/sys/fs/cgroup/*" + e.CgroupParent + "/*/")
-	own, _ := filepath.Glob("/sys/fs/cgroup" + e.CgroupParent + "/*/")
-	for _, dir := range append(groups, own...) {
+	v1, _ := filepath.Glob("/sys/fs/cgroup/*" + e.CgroupParent + "/*")
+	v2, _ := filepath.Glob("/sys/fs/cgroup" + e.CgroupParent + "/*")
+	for _, dir := range append(v1, v2...) {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			continue
+		}
 		harness.Eventually(t, "cgroup "+dir+" to go", func() bool { err := syscall.Rmdir(dir); return err == nil || err == syscall.ENOENT })
 	}
 	e.Start()

@@ -5,7 +5,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/berth-containers/berth/internal/logs"
@@ -35,6 +34,7 @@ type holder struct {
 	gone chan struct{}
 
 	mu      sync.Mutex
+	ended   bool // nothing is sent any more
 	queue   []holdItem
 	seq     uint64
 	dropped map[uint64]chan struct{}
@@ -42,17 +42,34 @@ type holder struct {
 
 type holdItem struct {
 	frame shim.HoldFrame
-	file  syscall.Conn
+	file  *os.File
+	owned bool // file is closed once it was sent
 }
 
-func (h *holder) add(frame shim.HoldFrame, file syscall.Conn) (done chan struct{}) {
+func (i holdItem) done() {
+	if i.owned {
+		i.file.Close()
+	}
+}
+
+func (h *holder) add(frame shim.HoldFrame, file *os.File) (done chan struct{}) {
+	return h.put(holdItem{frame: frame, file: file})
+}
+
+func (h *holder) put(item holdItem) (done chan struct{}) {
+	frame := &item.frame
 	h.mu.Lock()
+	if h.ended {
+		h.mu.Unlock()
+		item.done()
+		return nil // who waits for it waits for gone, too
+	}
 	if frame.Op == shim.HoldDrop {
 		h.seq++
 		frame.Seq, done = h.seq, make(chan struct{})
 		h.dropped[frame.Seq] = done
 	}
-	h.queue = append(h.queue, holdItem{frame, file})
+	h.queue = append(h.queue, item)
 	h.mu.Unlock()
 	select {
 	case h.wake <- struct{}{}:
@@ -72,27 +89,44 @@ func (h *holder) confirm(seq uint64) {
 
 // send sends what is queued until the connection ends.
 func (h *holder) send() {
-	for {
+	for ended := false; ; {
 		h.mu.Lock()
-		queue := h.queue
-		h.queue = nil
+		queue, last := h.queue, ended
+		h.queue, h.ended = nil, last
 		h.mu.Unlock()
 		for _, item := range queue {
-			h.conn.SetWriteDeadline(time.Now().Add(requestTimeout))
-			if item.file != nil {
-				// A file that was closed meanwhile needs no holder any more.
-				shim.WriteHold(h.conn, item.frame, item.file)
-			} else if shim.WriteFrame(h.conn, item.frame) != nil {
-				h.conn.Close()
-				return
+			if !ended {
+				ended = !h.write(item)
 			}
+			item.done()
+		}
+		if last {
+			return
+		}
+		if ended {
+			continue // once more, for what was queued meanwhile
 		}
 		select {
 		case <-h.wake:
 		case <-h.gone:
-			return
+			ended = true
 		}
 	}
+}
+
+// write is false if the connection has ended.
+func (h *holder) write(item holdItem) bool {
+	h.conn.SetWriteDeadline(time.Now().Add(requestTimeout))
+	if item.file != nil {
+		// A file that was closed meanwhile needs no holder any more.
+		shim.WriteHold(h.conn, item.frame, item.file)
+		return true
+	}
+	if shim.WriteFrame(h.conn, item.frame) != nil {
+		h.conn.Close()
+		return false
+	}
+	return true
 }
 
 func (hs *holders) get() *holder {
@@ -169,7 +203,7 @@ func (s holding) shareOutputs(h *holder, p *proc) {
 	// the next shim finds them by opening it by name.
 	for _, stream := range p.streams() {
 		if f, err := fifo.OpenReader(s.places.file(p.key, stream.String())); err == nil {
-			h.add(shim.HoldFrame{Op: shim.HoldKeep, Key: holdKey(p.key, stream.String())}, f)
+			h.put(holdItem{shim.HoldFrame{Op: shim.HoldKeep, Key: holdKey(p.key, stream.String())}, f, true})
 		}
 	}
 }
