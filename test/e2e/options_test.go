@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/berth-containers/berth/test/harness"
@@ -82,11 +84,41 @@ func TestOptions(t *testing.T) {
 	})
 }
 
-// A user who is root and has no engine gets one.
+// A user who is root and has no engine gets one, at the default places; a socket
+// that was named and is not there is an error.
 func TestEngineIsStarted(t *testing.T) {
 	e := harness.New(t)
 	out, err := e.Command("berth", "-H", "unix://"+filepath.Join(e.Dir, "none.sock"), "version").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "none.sock") {
-		t.Errorf("a socket that was named and is not there: %v %s", err, out)
+		t.Errorf("a socket that is not there: %v %s", err, out)
+	}
+
+	for _, dir := range []string{"/run", "/var/lib"} { // the lab's own
+		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Unmount(dir, syscall.MNT_DETACH)
+	}
+	berth := func(args ...string) string {
+		cmd := exec.Command(harness.Bin(t, "berth"), args...)
+		cmd.Env = append(os.Environ(), "BERTH_HOST=", "DOCKER_HOST=", "HOME="+e.Dir)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("berth %v: %v\n%s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	if got := berth("run", "--rm", "--network", "none", "host", "echo", "started"); got != "started" {
+		t.Errorf("run: %q", got)
+	}
+	engine, shim := harness.Find("berthd", "/run/berth"), harness.Find("berth-shim", "/run/berth")
+	if engine == 0 || shim == 0 {
+		t.Fatalf("engine %d, shim %d", engine, shim)
+	}
+	for _, pid := range []int{engine, shim} {
+		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
+		harness.Eventually(t, "it to end", func() bool { return syscall.Kill(pid, 0) != nil })
 	}
 }

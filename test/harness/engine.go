@@ -137,11 +137,15 @@ func (e *Engine) signal(sig syscall.Signal) {
 	Eventually(e.t, "berthd to end", func() bool { return syscall.Kill(pid, 0) != nil })
 }
 
-// ShimPid finds the shim by its exec root.
-func (e *Engine) ShimPid() int {
+// ShimPid is the shim's process, 0 if none runs.
+func (e *Engine) ShimPid() int { return Find("berth-shim", e.ExecRoot) }
+
+// Find returns the process of that name with text in its arguments; name alone
+// is enough for one whose arguments are all defaults. 0: there is none.
+func Find(name, text string) int {
 	for _, pid := range Processes() {
 		args := cmdline(pid)
-		if len(args) > 0 && filepath.Base(args[0]) == "berth-shim" && strings.Contains(strings.Join(args, " "), e.ExecRoot) {
+		if filepath.Base(args[0]) == name && (len(args) == 1 || strings.Contains(strings.Join(args, " "), text)) {
 			return pid
 		}
 	}
