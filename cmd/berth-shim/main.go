@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/containerd/errdefs"
@@ -42,6 +43,9 @@ func run(args []string) error {
 		fmt.Println("berth-shim", version.Version)
 		return nil
 	}
+	// What lives is less than a MiB, whatever runs; the default lets the heap
+	// grow to four before the first collection.
+	debug.SetGCPercent(25)
 	initPath, err := findInit(*runtimeInit)
 	if err != nil {
 		return err

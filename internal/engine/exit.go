@@ -122,7 +122,7 @@ func (c *core) settle(ctx context.Context, l *live, run *run, r *container.Recor
 	go func() { freed <- c.freeNetwork(ctx, r) }()
 	var err error
 	if r.HostConfig.AutoRemove {
-		err = errors.Join(<-freed, c.discard(ctx, l, r, true))
+		err = errors.Join(<-freed, removal{c}.vanish(ctx, l, r))
 	} else {
 		err = errors.Join(c.records.Save(r.ID), <-freed)
 	}

@@ -44,7 +44,7 @@ func (v verbs) Remove(ctx context.Context, ref string, o RemoveOptions) error {
 			}
 			l.cancelRetry()
 		}
-		err = v.discard(ctx, l, r, o.Volumes)
+		err = removal{v.core}.discard(ctx, l, r, o.Volumes)
 		end()
 		return err
 	}
@@ -65,10 +65,13 @@ func (v verbs) killToRemove(ctx context.Context, r *container.Record, run *run, 
 	return v.awaitKilled(r, run)
 }
 
+// removal takes containers away.
+type removal struct{ *core }
+
 // discard takes away what a container that does not run consists of; the caller
 // has its turn. The record goes in one transaction after the volumes: a crash
 // before it leaves the container, a crash after it what New sweeps.
-func (c *core) discard(ctx context.Context, l *live, r *container.Record, volumes bool) error {
+func (c removal) discard(ctx context.Context, l *live, r *container.Record, volumes bool) error {
 	c.records.Update(r.ID, func(r *container.Record) { r.State.Status = container.Removing })
 	if volumes {
 		c.removeVolumes(r)
@@ -77,6 +80,27 @@ func (c *core) discard(ctx context.Context, l *live, r *container.Record, volume
 		c.records.Update(r.ID, func(r *container.Record) { r.State.Status, r.State.Error = container.Dead, err.Error() })
 		return fmt.Errorf("remove container %s: %w", r.Name, err)
 	}
+	c.farewell(l, r)
+	c.clear(ctx, r.ID)
+	return nil
+}
+
+// vanish is discard after a run with --rm: who waits is told first. Until the
+// transaction the disk says that the container runs and the shim keeps its exit,
+// so that after a crash it is removed all the same.
+func (c removal) vanish(ctx context.Context, l *live, r *container.Record) error {
+	c.removeVolumes(r)
+	c.records.Forget(r.ID)
+	c.farewell(l, r)
+	if err := c.records.Delete(r.ID); err != nil {
+		return fmt.Errorf("remove container %s: %w", r.Name, err)
+	}
+	c.clear(ctx, r.ID)
+	return nil
+}
+
+// farewell ends a container for all who look or wait.
+func (c removal) farewell(l *live, r *container.Record) {
 	for _, m := range r.Mounts {
 		if m.Type == mount.TypeVolume {
 			c.volumes.Release(m.Name, r.ID)
@@ -84,21 +108,22 @@ func (c *core) discard(ctx context.Context, l *live, r *container.Record, volume
 	}
 	c.dropLive(r.ID)
 	c.execs.forget(r.ID)
-	err := errors.Join(c.deps.Rootfs.RemoveRootfs(ctx, r.ID), c.removeFiles(r.ID))
 	c.tell(r, events.ActionDestroy, nil)
 	l.wake(answerOf(r), func(api.WaitCondition) bool { return true })
-	if err != nil {
-		c.log.Warn("remove what is left of a container; the next start of the engine does it", "container", r.ID, "error", err)
-	}
-	return nil
 }
 
-func (c *core) removeFiles(id string) error {
+func (c removal) clear(ctx context.Context, id string) {
+	if err := errors.Join(c.deps.Rootfs.RemoveRootfs(ctx, id), c.removeFiles(id)); err != nil {
+		c.log.Warn("remove what is left of a container; the next start of the engine does it", "container", id, "error", err)
+	}
+}
+
+func (c removal) removeFiles(id string) error {
 	return errors.Join(os.RemoveAll(c.dir(id)), os.RemoveAll(c.shmDir(id)))
 }
 
 // removeVolumes takes the anonymous volumes that nobody else uses.
-func (c *core) removeVolumes(r *container.Record) {
+func (c removal) removeVolumes(r *container.Record) {
 	for _, m := range r.Mounts {
 		if !m.Anonymous {
 			continue

@@ -97,7 +97,7 @@ func (c *core) failedStart(ctx context.Context, l *live, r *container.Record, ca
 		l.wake(answerOf(r), func(w api.WaitCondition) bool { return w != api.WaitConditionRemoved })
 	}
 	if r.HostConfig.AutoRemove {
-		return c.discard(ctx, l, r, true)
+		return removal{c}.discard(ctx, l, r, true)
 	}
 	return c.records.Save(r.ID)
 }

@@ -194,7 +194,8 @@ func (s *Store) Delete(id string) error {
 	return nil
 }
 
-// Forget takes a record that was never saved out of memory.
+// Forget takes a record out of memory: one that was never saved, or whose
+// Delete follows.
 func (s *Store) Forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -149,6 +149,10 @@ func (h hierarchy) dir(path string) string { return filepath.Join(h.root, path) 
 
 // make makes the group and those above it.
 func (h hierarchy) make(path string) error {
+	// Mostly those above are there; a cpuset must look whether they are complete.
+	if !slices.Contains(h.controllers, "cpuset") && unix.Mkdir(h.dir(path), 0o755) == nil {
+		return nil
+	}
 	dir := h.root
 	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	for i, part := range parts {
