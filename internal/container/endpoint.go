@@ -8,6 +8,7 @@ type Port struct {
 	HostIP        netip.Addr `json:"hostIp"`
 	HostPort      uint16     `json:"hostPort"` // 0 in a request: any free one
 	ContainerPort uint16     `json:"containerPort"`
+	LastHostPort  uint16     `json:"-"` // in a request: HostPort begins a range up to here; 0 otherwise
 }
 
 // Endpoint is a container's place in the bridge network; plain data that the

@@ -317,6 +317,9 @@ func bindings(cfg *api.Config, h *api.HostConfig) ([]container.Port, error) {
 					return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid port specification: %q", b.HostPort))
 				}
 				p.HostPort = span.Start()
+				if span.End() > span.Start() {
+					p.LastHostPort = span.End()
+				}
 			}
 			ports = append(ports, p)
 		}

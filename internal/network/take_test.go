@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -164,6 +165,32 @@ func TestPortInUse(t *testing.T) {
 	if l, err := net.Listen("tcp4", ":8080"); err == nil {
 		l.Close()
 		t.Error("another program could take a published port")
+	}
+}
+
+func TestPortOfRange(t *testing.T) {
+	n := open(t, testConfig(t))
+	l, err := net.Listen("tcp4", ":8001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	span := container.Port{HostPort: 8000, LastHostPort: 8003, ContainerPort: 80}
+	// What leaves no choice is served first.
+	first := take(t, n, Request{Ports: []container.Port{span, {HostPort: 8000, ContainerPort: 81}, span}})
+	var got []uint16
+	for _, p := range first.ep.Ports {
+		got = append(got, p.HostPort)
+		if p.LastHostPort != 0 {
+			t.Errorf("%+v still is a range", p)
+		}
+	}
+	if !slices.Equal(got, []uint16{8002, 8000, 8003}) {
+		t.Errorf("host ports %v", got)
+	}
+	_, err = n.Take(t.Context(), Request{Ports: []container.Port{span}})
+	if want := "Bind for 0.0.0.0:8000-8003 failed: port is already allocated: no tcp port of the range is free"; !errdefs.IsAlreadyExists(err) || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
 

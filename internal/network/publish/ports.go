@@ -36,19 +36,23 @@ type Ports struct {
 func NewPorts() *Ports { return &Ports{claims: map[string][]*claim{}} }
 
 // Reserve holds the ports for an endpoint, all or none, and returns them with
-// each HostIP and HostPort filled in.
+// each HostIP and HostPort filled in. Those that leave no choice come first.
 func (p *Ports) Reserve(endpoint, owner string, ports []container.Port) ([]container.Port, error) {
-	held := make([]container.Port, 0, len(ports))
-	for _, want := range ports {
-		want, err := normal(want)
-		if err == nil {
-			want, err = p.reserve(endpoint, owner, want)
+	held := make([]container.Port, len(ports))
+	for _, fixed := range []bool{true, false} {
+		for i, want := range ports {
+			if fixed != (want.HostPort != 0 && want.LastHostPort <= want.HostPort) {
+				continue
+			}
+			want, err := normal(want)
+			if err == nil {
+				held[i], err = p.reserve(endpoint, owner, want)
+			}
+			if err != nil {
+				p.Release(endpoint)
+				return nil, err
+			}
 		}
-		if err != nil {
-			p.Release(endpoint)
-			return nil, err
-		}
-		held = append(held, want)
 	}
 	return held, nil
 }
@@ -125,20 +129,26 @@ func normal(p container.Port) (container.Port, error) {
 	return p, nil
 }
 
+// reserve holds one port: that, the first free one of its range, or any.
 func (p *Ports) reserve(endpoint, owner string, want container.Port) (container.Port, error) {
-	if want.HostPort != 0 {
-		return want, p.hold(endpoint, owner, want)
+	first, last, from := want.HostPort, max(want.HostPort, want.LastHostPort), 0
+	if first == 0 {
+		first, last, from = firstRandom, lastRandom, rand.IntN(lastRandom-firstRandom+1)
 	}
-	const n = lastRandom - firstRandom + 1
-	start := rand.IntN(n)
+	asked := want.HostPort
+	want.LastHostPort = 0
+	n := int(last-first) + 1
 	for i := range n {
-		want.HostPort = uint16(firstRandom + (start+i)%n)
+		want.HostPort = first + uint16((from+i)%n)
 		err := p.hold(endpoint, owner, want)
-		if !errdefs.IsAlreadyExists(err) {
+		if n == 1 || !errdefs.IsAlreadyExists(err) {
 			return want, err
 		}
 	}
-	return want, errdefs.ErrResourceExhausted.WithMessage(fmt.Sprintf("no free %s port from %d to %d on %s", want.Proto, firstRandom, lastRandom, want.HostIP))
+	if asked == 0 {
+		return want, errdefs.ErrResourceExhausted.WithMessage(fmt.Sprintf("no free %s port from %d to %d on %s", want.Proto, first, last, want.HostIP))
+	}
+	return want, errdefs.ErrAlreadyExists.WithMessage(fmt.Sprintf("Bind for %s:%d-%d failed: port is already allocated: no %s port of the range is free", want.HostIP, first, last, want.Proto))
 }
 
 func (p *Ports) hold(endpoint, owner string, port container.Port) error {
