@@ -77,6 +77,8 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // Repository is one repository of a registry.
 type Repository struct {
 	ref      reference.Named
+	client   *Client
+	host     docker.RegistryHost
 	known    bool // credentials were given
 	resolver remotes.Resolver
 	fetcher  remotes.Fetcher
@@ -85,9 +87,34 @@ type Repository struct {
 // Repository returns the repository of ref, whose tag or digest is what
 // Resolve and PushTagged mean.
 func (c *Client) Repository(ctx context.Context, ref reference.Named, creds Credentials) (*Repository, error) {
-	host, err := docker.DefaultHost(reference.Domain(ref))
+	hosts, err := c.hosts(reference.Domain(ref), creds)
 	if err != nil {
-		return nil, fmt.Errorf("find registry of %s: %w", ref, err)
+		return nil, err
+	}
+	resolver := docker.NewResolver(docker.ResolverOptions{
+		Headers: c.headers(),
+		Hosts:   func(string) ([]docker.RegistryHost, error) { return hosts, nil },
+	})
+	r := &Repository{ref: ref, client: c, host: hosts[0], resolver: resolver, known: creds != Credentials{}}
+	if r.fetcher, err = resolver.Fetcher(ctx, ref.String()); err != nil {
+		return nil, fmt.Errorf("open repository %s: %w", ref, err)
+	}
+	return r, nil
+}
+
+func (c *Client) headers() http.Header {
+	headers := http.Header{}
+	if c.options.UserAgent != "" {
+		headers.Set("User-Agent", c.options.UserAgent)
+	}
+	return headers
+}
+
+// hosts is how to speak to the registry of a domain; there is one at least.
+func (c *Client) hosts(domain string, creds Credentials) ([]docker.RegistryHost, error) {
+	host, err := docker.DefaultHost(domain)
+	if err != nil {
+		return nil, fmt.Errorf("find registry %s: %w", domain, err)
 	}
 	auth := docker.NewDockerAuthorizer(docker.WithAuthClient(c.http), docker.WithAuthCreds(
 		func(asking string) (string, string, error) {
@@ -100,20 +127,12 @@ func (c *Client) Repository(ctx context.Context, ref reference.Named, creds Cred
 			}
 			return creds.Username, creds.Password, nil
 		}))
-	headers := http.Header{}
-	if c.options.UserAgent != "" {
-		headers.Set("User-Agent", c.options.UserAgent)
+	hosts, err := docker.ConfigureDefaultRegistries(
+		docker.WithClient(c.http), docker.WithAuthorizer(auth), docker.WithPlainHTTP(c.plain))(domain)
+	if err != nil {
+		return nil, fmt.Errorf("find registry %s: %w", domain, err)
 	}
-	resolver := docker.NewResolver(docker.ResolverOptions{
-		Headers: headers,
-		Hosts: docker.ConfigureDefaultRegistries(
-			docker.WithClient(c.http), docker.WithAuthorizer(auth), docker.WithPlainHTTP(c.plain)),
-	})
-	r := &Repository{ref: ref, resolver: resolver, known: creds != Credentials{}}
-	if r.fetcher, err = resolver.Fetcher(ctx, ref.String()); err != nil {
-		return nil, fmt.Errorf("open repository %s: %w", ref, err)
-	}
-	return r, nil
+	return hosts, nil
 }
 
 func (c *Client) plain(host string) (bool, error) {

@@ -27,9 +27,7 @@ func (r *Repository) explain(ctx context.Context, err error, verb string) error 
 	var status remoteerrors.ErrUnexpectedStatus
 	hasStatus := errors.As(err, &status)
 	switch {
-	case errors.Is(err, docker.ErrInvalidAuthorization),
-		hasStatus && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden),
-		strings.Contains(err.Error(), "missing username or secret"):
+	case refused(err):
 		return r.denied(status.Body, verb)
 	case strings.Contains(err.Error(), "rejecting "): // by size; its kind is NotFound
 		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("the manifest of %s is larger than allowed", reference.FamiliarString(r.ref)))
@@ -42,7 +40,15 @@ func (r *Repository) explain(ctx context.Context, err error, verb string) error 
 		return errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("%s: the registry answered %s: %s; try again later",
 			reference.FamiliarString(r.ref), status.Status, message(status.Body, "without saying why")))
 	}
-	return r.unreachable(err, verb)
+	return unreachable(err, verb+" "+reference.FamiliarString(r.ref), reference.Domain(r.ref))
+}
+
+// refused says if a registry, or its token server, wants other credentials.
+func refused(err error) bool {
+	var status remoteerrors.ErrUnexpectedStatus
+	return errors.Is(err, docker.ErrInvalidAuthorization) ||
+		errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden) ||
+		strings.Contains(err.Error(), "missing username or secret")
 }
 
 func (r *Repository) denied(body []byte, verb string) error {
@@ -61,12 +67,12 @@ func (r *Repository) denied(body []byte, verb string) error {
 }
 
 // unreachable words what kept the registry from answering at all.
-func (r *Repository) unreachable(err error, verb string) error {
+func unreachable(err error, what, registry string) error {
 	var request *url.Error
 	if !errors.As(err, &request) {
-		return fmt.Errorf("%s %s: %w", verb, reference.FamiliarString(r.ref), err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	hint := fmt.Sprintf("is the registry %s up and reachable from here?", reference.Domain(r.ref))
+	hint := fmt.Sprintf("is the registry %s up and reachable from here?", registry)
 	text := request.Error()
 	switch {
 	case strings.Contains(text, "server gave HTTP response to HTTPS client"):

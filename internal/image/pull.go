@@ -35,6 +35,25 @@ func (s *Store) Pull(ctx context.Context, ref, platform string, creds Credential
 	return img, err
 }
 
+// Tags lists the tags that the registry has of a repository.
+func (s *Store) Tags(ctx context.Context, repository string, creds Credentials) ([]string, error) {
+	named, err := name.ParseNew(repository)
+	if err != nil {
+		return nil, err
+	}
+	repo, err := s.registry.Repository(ctx, named, distribution.Credentials(creds))
+	if err != nil {
+		return nil, err
+	}
+	return repo.Tags(ctx)
+}
+
+// Login checks credentials with a registry: a host, or an address as it is in
+// Docker's configuration. Unauthenticated if they are refused.
+func (s *Store) Login(ctx context.Context, server string, creds Credentials) error {
+	return s.registry.Login(ctx, name.Server(server), distribution.Credentials(creds))
+}
+
 func (s *Store) pull(ctx context.Context, named reference.Named, want platforms.MatchComparer, creds Credentials, tell *progress.Teller) (Image, error) {
 	repo, err := s.registry.Repository(ctx, named, distribution.Credentials(creds))
 	if err != nil {

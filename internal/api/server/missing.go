@@ -27,7 +27,6 @@ var missing = []Route{
 	{Method: "POST", Pattern: "/images/prune", Operation: "ImagePrune"},
 	{Method: "POST", Pattern: "/commit", Operation: "ImageCommit"},
 	{Method: "GET", Pattern: "/distribution/{name}/json", Operation: "DistributionInspect"},
-	{Method: "POST", Pattern: "/auth", Operation: "SystemAuth"},
 	{Method: "GET", Pattern: "/system/df", Operation: "SystemDataUsage"},
 	{Method: "POST", Pattern: "/session", Operation: "Session"},
 	{Method: "POST", Pattern: "/grpc", Operation: "GRPC"},

@@ -91,6 +91,12 @@ type announcer interface {
 type Images interface {
 	imageReader
 	imageMover
+	registries
+}
+
+type registries interface {
+	Tags(ctx context.Context, repository string, c image.Credentials) ([]string, error)
+	Login(ctx context.Context, server string, c image.Credentials) error
 }
 
 type imageReader interface {

@@ -49,6 +49,7 @@ func imageRoutes(e Engine, i Images) []Route {
 		{"POST", "/images/{name}/push", "ImagePush", pushImage(i, e), true},
 		{"POST", "/images/{name}/tag", "ImageTag", tagImage(i, e), false},
 		{"DELETE", "/images/{name}", "ImageDelete", removeImage(e), false},
+		{"POST", "/auth", "SystemAuth", login(i), true},
 		{"POST", "/images/load", "ImageLoad", loadImages(i, e), true},
 		{"GET", "/images/get", "ImageGetAll", saveImages(i, e), true},
 		{"GET", "/images/{name}/get", "ImageGet", saveImages(i, e), true},

@@ -89,7 +89,7 @@ func (p *progress) end(err error) error {
 }
 
 // createImage pulls, or imports what is sent.
-func createImage(images imageMover, e announcer) handler {
+func createImage(images Images, e announcer) handler {
 	return func(w http.ResponseWriter, r *request) error {
 		platform, err := decode.Platform(r.query.Get("platform"))
 		if err != nil {
@@ -107,18 +107,58 @@ func createImage(images imageMover, e announcer) handler {
 	}
 }
 
-func pullImage(images imageMover, e announcer, w http.ResponseWriter, r *request, platform string) error {
+func pullImage(images Images, e announcer, w http.ResponseWriter, r *request, platform string) error {
 	creds, err := credentials(r)
 	if err != nil {
 		return err
 	}
-	ref := joinTag(r.query.Get("fromImage"), r.query.Get("tag"))
+	refs, err := pullRefs(r, images, creds)
+	if err != nil {
+		return err
+	}
 	p := &progress{lines: stream.NewLines(w)}
-	img, err := images.Pull(r.Context(), ref, platform, creds, p.tell)
-	if err == nil {
+	for _, ref := range refs {
+		img, err := images.Pull(r.Context(), ref, platform, creds, p.tell)
+		if err != nil {
+			return p.end(err)
+		}
 		e.ImageEvent(events.ActionPull, img.ID.String(), familiar(ref))
 	}
-	return p.end(err)
+	return p.end(nil)
+}
+
+// pullRefs is one name, or with no tag all that the registry has of the
+// repository.
+func pullRefs(r *request, images registries, creds image.Credentials) ([]string, error) {
+	ref := joinTag(r.query.Get("fromImage"), r.query.Get("tag"))
+	repository, tag := splitTag(ref)
+	if tag != "" || strings.Contains(ref, "@") {
+		return []string{ref}, nil
+	}
+	tags, err := images.Tags(r.Context(), repository, creds)
+	if err != nil {
+		return nil, err
+	}
+	var refs []string
+	for _, tag := range tags {
+		refs = append(refs, joinTag(repository, tag))
+	}
+	return refs, nil
+}
+
+// login checks the credentials of a registry for a client, which keeps them.
+func login(images registries) handler {
+	return func(w http.ResponseWriter, r *request) error {
+		var auth registry.AuthConfig
+		if err := decode.JSON(r.Request, &auth); err != nil {
+			return err
+		}
+		c := image.Credentials{Username: auth.Username, Password: auth.Password, IdentityToken: auth.IdentityToken}
+		if err := images.Login(r.Context(), auth.ServerAddress, c); err != nil {
+			return err
+		}
+		return writeJSON(w, r, http.StatusOK, registry.AuthResponse{Status: "Login Succeeded"})
+	}
 }
 
 func importImage(images imageMover, e announcer, w http.ResponseWriter, r *request, platform string) error {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -135,6 +136,9 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	repo, kind, name := split(req.URL.Path)
 	switch {
+	case req.URL.Path == "/v2/":
+	case kind == "tags":
+		r.tags(w, req, repo)
 	case kind == "manifests":
 		r.manifest(w, req, repo, name)
 	case kind == "blobs" && name == "uploads" && req.Method == http.MethodPost:
@@ -150,7 +154,7 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // split takes /v2/<repo>/<kind>/<name> apart.
 func split(path string) (repo, kind, name string) {
 	path = strings.Trim(strings.TrimPrefix(path, "/v2/"), "/")
-	for _, kind := range []string{"manifests", "blobs"} {
+	for _, kind := range []string{"manifests", "blobs", "tags"} {
 		if repo, name, ok := strings.Cut(path, "/"+kind+"/"); ok {
 			return repo, kind, name
 		}
@@ -230,6 +234,30 @@ func (r *Registry) manifest(w http.ResponseWriter, req *http.Request, repo, name
 	if req.Method != http.MethodHead {
 		w.Write(m.Body) //nolint:errcheck // the client notices
 	}
+}
+
+// tags lists the tags of a repository, two a page.
+func (r *Registry) tags(w http.ResponseWriter, req *http.Request, repo string) {
+	r.mu.Lock()
+	var all []string
+	for key := range r.Manifests {
+		if tag, ok := strings.CutPrefix(key, repo+":"); ok {
+			all = append(all, tag)
+		}
+	}
+	r.mu.Unlock()
+	if len(all) == 0 {
+		failed(w, http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry")
+		return
+	}
+	slices.Sort(all)
+	from, _ := slices.BinarySearch(all, req.URL.Query().Get("last")+"\x00")
+	all = all[from:]
+	if len(all) > 2 {
+		all = all[:2]
+		w.Header().Set("Link", fmt.Sprintf(`<%s?n=2&last=%s>; rel="next"`, req.URL.Path, all[1]))
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"name": repo, "tags": all})
 }
 
 func (r *Registry) upload(w http.ResponseWriter, req *http.Request) {

@@ -89,3 +89,15 @@ func AsID(ref string) (string, bool) {
 	hex, _ := strings.CutPrefix(ref, digest.SHA256.String()+":")
 	return hex, hexID.MatchString(hex)
 }
+
+// Server is the registry's host of an address: "https://index.docker.io/v1/"
+// and "" are docker.io.
+func Server(address string) string {
+	host := strings.TrimPrefix(strings.TrimPrefix(address, "https://"), "http://")
+	host, _, _ = strings.Cut(host, "/")
+	switch host {
+	case "", "index.docker.io", "registry-1.docker.io":
+		return "docker.io"
+	}
+	return host
+}

@@ -28,3 +28,14 @@ func TestReserved(t *testing.T) {
 		}
 	}
 }
+
+func TestServer(t *testing.T) {
+	for address, want := range map[string]string{
+		"": "docker.io", "https://index.docker.io/v1/": "docker.io", "docker.io": "docker.io",
+		"localhost:5000": "localhost:5000", "http://r.example:5000/v2/": "r.example:5000",
+	} {
+		if got := Server(address); got != want {
+			t.Errorf("Server(%q) = %q, not %q", address, got, want)
+		}
+	}
+}
