@@ -143,7 +143,7 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 	d.closers.Add(func(context.Context) error { return client.Close() })
 	e, err := engine.New(ctx, engine.Config{
 		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, CgroupParent: cfg.CgroupParent, InitBinary: bin.init,
-		CgroupV2: cgroup.Detect() == cgroup.V2, Version: version.Version,
+		CgroupV2: cgroup.Detect() == cgroup.V2, Version: version.Version, InsecureRegistries: cfg.InsecureRegistries,
 	}, engine.Deps{
 		Shim: engine.Supervise(client, respawn), Networks: engine.Bridge(bridge), Images: images, Rootfs: images, Spec: spec.Build,
 	}, log)

@@ -35,6 +35,8 @@ type Config struct {
 	InitBinary   string // PID 1 of containers with --init
 	CgroupV2     bool
 	Version      string
+	// InsecureRegistries are shown by Info: registries spoken to without TLS.
+	InsecureRegistries []string
 }
 
 // Processes is how the engine runs containers.

@@ -361,7 +361,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) open() {
 	b.Helper()
 	var err error
-	b.Engine, err = New(b.Context(), Config{DataRoot: b.root, ExecRoot: b.exec, Version: "test"},
+	b.Engine, err = New(b.Context(), Config{DataRoot: b.root, ExecRoot: b.exec, Version: "test", InsecureRegistries: []string{"r:5000"}},
 		Deps{Shim: b.w, Networks: fakeNetworks{b.w}, Images: fakeImages{b.w}, Rootfs: fakeRootfs{b.w}, Spec: b.w.buildSpec}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)

@@ -3,6 +3,7 @@ package engine
 import (
 	"bufio"
 	"context"
+	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
@@ -54,7 +55,7 @@ func (q queries) Info(ctx context.Context) (system.Info, error) {
 		NFd: openFiles(), NGoroutines: runtime.NumGoroutine(), NEventsListener: q.events.Listeners(),
 		SystemTime: time.Now().Format(time.RFC3339Nano), LoggingDriver: logs.DriverRing, CgroupDriver: "cgroupfs", CgroupVersion: "1",
 		KernelVersion: firstLine("/proc/sys/kernel/osrelease"), OSType: "linux", Architecture: machineName(),
-		IndexServerAddress: "https://index.docker.io/v1/", RegistryConfig: registryConfig(), NCPU: runtime.NumCPU(), MemTotal: memTotal(),
+		IndexServerAddress: "https://index.docker.io/v1/", RegistryConfig: registryConfig(q.cfg.InsecureRegistries), NCPU: runtime.NumCPU(), MemTotal: memTotal(),
 		DockerRootDir: q.cfg.DataRoot, Name: hostName(), Labels: []string{}, ServerVersion: q.cfg.Version,
 		Runtimes:       map[string]system.RuntimeWithStatus{"berth": {Runtime: system.Runtime{Path: "berth-runtime"}}},
 		DefaultRuntime: "berth", Swarm: swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive}, LiveRestoreEnabled: true,
@@ -83,9 +84,18 @@ func (q queries) count(i *system.Info) {
 	}
 }
 
-func registryConfig() *registry.ServiceConfig {
-	return &registry.ServiceConfig{IndexConfigs: map[string]*registry.IndexInfo{
-		"docker.io": {Name: "docker.io", Mirrors: []string{}, Secure: true, Official: true}}}
+// registryConfig says which registries are spoken to without TLS: those, and
+// all on this host.
+func registryConfig(insecure []string) *registry.ServiceConfig {
+	c := &registry.ServiceConfig{
+		InsecureRegistryCIDRs: []netip.Prefix{netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("127.0.0.0/8")},
+		IndexConfigs:          map[string]*registry.IndexInfo{"docker.io": {Name: "docker.io", Mirrors: []string{}, Secure: true, Official: true}},
+		Mirrors:               []string{},
+	}
+	for _, name := range insecure {
+		c.IndexConfigs[name] = &registry.IndexInfo{Name: name, Mirrors: []string{}}
+	}
+	return c
 }
 
 func fileIs(path, text string) bool { return firstLine(path) == text }

@@ -491,6 +491,9 @@ func TestListAndInspect(t *testing.T) {
 	if err != nil || info.Containers != 2 || info.ContainersRunning != 1 || info.ContainersStopped != 1 || info.Images != 1 {
 		t.Errorf("%+v %v", info, err)
 	}
+	if r := info.RegistryConfig; fmt.Sprint(r.InsecureRegistryCIDRs) != "[::1/128 127.0.0.0/8]" || len(r.IndexConfigs) != 2 || r.IndexConfigs["r:5000"].Secure {
+		t.Errorf("%+v", r)
+	}
 	_, err = b.RemoveImage(t.Context(), "busybox", false, true)
 	wantError(t, err, errdefs.IsConflict, "in use by")
 }

@@ -91,6 +91,11 @@ func printInfo(w io.Writer, i system.Info) {
 	line("Experimental", i.ExperimentalBuild)
 	if i.RegistryConfig != nil && len(i.RegistryConfig.InsecureRegistryCIDRs) > 0 {
 		fmt.Fprintln(w, " Insecure Registries:")
+		for _, name := range slices.Sorted(maps.Keys(i.RegistryConfig.IndexConfigs)) {
+			if !i.RegistryConfig.IndexConfigs[name].Secure {
+				fmt.Fprintln(w, "  "+name)
+			}
+		}
 		for _, c := range i.RegistryConfig.InsecureRegistryCIDRs {
 			fmt.Fprintln(w, "  "+c.String())
 		}
