@@ -11,7 +11,7 @@ BINARIES := berth berthd berth-shim berth-runtime berth-init
 # benchmark measures against.
 DEMO_PACKAGES  := busybox-static docker-registry iproute2 curl ca-certificates
 TEST_PACKAGES  := $(DEMO_PACKAGES) skopeo docker-cli python3 qemu-system-x86 kmod
-BENCH_PACKAGES := $(TEST_PACKAGES) docker.io podman crun runc iptables
+BENCH_PACKAGES := $(TEST_PACKAGES) docker.io podman netavark crun runc iptables
 
 .PHONY: all build test lint demo bench vm install uninstall clean packages-demo packages-test packages-bench
 
