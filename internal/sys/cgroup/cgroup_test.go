@@ -288,7 +288,7 @@ func openDevices(t *testing.T, g *Group) string {
 	return out.String()
 }
 
-// Groups below a parent that nobody has made yet, at once.
+// Groups below a parent that comes and goes, at once.
 func TestConcurrentCreates(t *testing.T) {
 	requireCgroups(t)
 	parent := Open(name(t))
@@ -298,20 +298,28 @@ func TestConcurrentCreates(t *testing.T) {
 		}
 	})
 	errs := make(chan error)
-	const n = 8
+	const n, rounds = 8, 10
 	for i := range n {
 		go func() {
-			g, _, err := Create(fmt.Sprintf("%s/%d", parent.path, i), nil)
-			if err == nil {
-				err = g.Remove(context.Background())
+			for range rounds {
+				g, _, err := Create(fmt.Sprintf("%s/%d", parent.path, i), nil)
+				if err == nil {
+					err = g.Remove(context.Background())
+				}
+				if failed := parent.RemoveEmpty(); !errdefs.IsConflict(failed) {
+					err = errors.Join(err, failed)
+				}
+				errs <- err
 			}
-			errs <- err
 		}()
 	}
-	for range n {
+	for range n * rounds {
 		if err := <-errs; err != nil {
 			t.Error(err)
 		}
+	}
+	if parent.exists() {
+		t.Errorf("%s stays though nothing is in it", parent.path)
 	}
 }
 

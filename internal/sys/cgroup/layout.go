@@ -147,8 +147,17 @@ func (l *layout) main() (hierarchy, bool) {
 
 func (h hierarchy) dir(path string) string { return filepath.Join(h.root, path) }
 
-// make makes the group and those above it.
+// make makes the group and those above it. It begins again if one of these is
+// taken away meanwhile, as an engine that ends does with its empty parent.
 func (h hierarchy) make(path string) error {
+	err := h.makeOnce(path)
+	for i := 0; i < 10 && errors.Is(err, unix.ENOENT); i++ {
+		err = h.makeOnce(path)
+	}
+	return err
+}
+
+func (h hierarchy) makeOnce(path string) error {
 	// Mostly those above are there; a cpuset must look whether they are complete.
 	if !slices.Contains(h.controllers, "cpuset") && unix.Mkdir(h.dir(path), 0o755) == nil {
 		return nil
