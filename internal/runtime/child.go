@@ -83,7 +83,9 @@ func (r *Runtime) start(s start) (c *child, err error) {
 	}()
 	files := []*os.File{nil, nil, nil, theirs, r.init}
 	if !s.terminal {
-		copy(files, s.stdio[:])
+		for i, f := range s.stdio {
+			files[i] = r.harmless(f)
+		}
 	}
 	files = append(files, s.extra)
 	files = append(files, s.doors...)

@@ -26,6 +26,7 @@ const maxFilters = 16
 type Runtime struct {
 	init   *os.File
 	pidNS  *os.File // the caller's own, to come back to after an Exec
+	null   *os.File // the null device, where its owner and mode cannot be changed; nil if it cannot be had
 	cgroup cgroup.Mode
 
 	mu      sync.Mutex
@@ -47,11 +48,44 @@ func New(initBinary string) (*Runtime, error) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("protect the runtime: %w", err)
 	}
-	return &Runtime{init: init, pidNS: pidNS, cgroup: cgroup.Detect(), filters: map[[sha256.Size]byte]*seccomp.Filter{}}, nil
+	return &Runtime{init: init, pidNS: pidNS, null: readOnlyNull(), cgroup: cgroup.Detect(), filters: map[[sha256.Size]byte]*seccomp.Filter{}}, nil
 }
 
 // Close closes what New opened; containers are not touched.
-func (r *Runtime) Close() error { return errors.Join(r.init.Close(), r.pidNS.Close()) }
+func (r *Runtime) Close() error {
+	err := errors.Join(r.init.Close(), r.pidNS.Close())
+	if r.null != nil {
+		err = errors.Join(err, r.null.Close())
+	}
+	return err
+}
+
+// readOnlyNull opens the null device; nil without the right to mount.
+func readOnlyNull() *os.File {
+	fd, err := mount.ReadOnlyNull()
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	f, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd), os.O_RDWR, 0)
+	if err != nil {
+		return nil
+	}
+	return f
+}
+
+// harmless takes r.null in place of the host's null device: through that root in
+// a container could change the host's node.
+func (r *Runtime) harmless(f *os.File) *os.File {
+	if f == nil || r.null == nil {
+		return f
+	}
+	var st unix.Stat_t
+	if unix.Fstat(int(rawFd(f)), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3) {
+		return r.null
+	}
+	return f
+}
 
 // RemoveCgroup kills what is left in a container's cgroup and removes it. One
 // that is gone is no error.

@@ -48,14 +48,15 @@ func (b *builder) devices() error {
 	return nil
 }
 
-// defaultRules are Docker's: the usual devices, the console, no FUSE.
+// defaultRules are Docker's, the usual devices and no FUSE, but without 5:1: a
+// container's /dev/console is its own terminal, that node would be the host's.
 func defaultRules() []specs.LinuxDeviceCgroup {
 	rule := func(allow bool, major, minor int64) specs.LinuxDeviceCgroup {
 		return specs.LinuxDeviceCgroup{Allow: allow, Type: "c", Major: number(major), Minor: number(minor), Access: allAccess}
 	}
 	return []specs.LinuxDeviceCgroup{
 		{Allow: false, Access: allAccess},
-		rule(true, 1, 5), rule(true, 1, 3), rule(true, 1, 9), rule(true, 1, 8), rule(true, 5, 0), rule(true, 5, 1), rule(false, 10, 229),
+		rule(true, 1, 5), rule(true, 1, 3), rule(true, 1, 9), rule(true, 1, 8), rule(true, 5, 0), rule(false, 10, 229),
 	}
 }
 

@@ -82,6 +82,9 @@ func (s *starter) run() error {
 	if _, err := unix.Setsid(); err != nil {
 		return fmt.Errorf("start a session: %w", err)
 	}
+	if err := s.ownKeys(); err != nil {
+		return err
+	}
 	if s.config.Exec {
 		err = s.enter()
 	} else {
@@ -91,6 +94,21 @@ func (s *starter) run() error {
 		return err
 	}
 	return s.execute()
+}
+
+// ownKeys leaves the session keyring of whoever started the engine: keys are in
+// no namespace.
+func (s *starter) ownKeys() error {
+	// The wrapper of x/sys cannot ask for one without a name, which nobody joins.
+	_, _, e := unix.RawSyscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
+	switch e {
+	case 0, unix.ENOSYS, unix.EPERM:
+		return nil // the kernel has no keys, or we are filtered like a container
+	case unix.EDQUOT, unix.ENOMEM:
+		s.warn("the session keyring is shared with the engine: %v", e)
+		return nil
+	}
+	return fmt.Errorf("make a session keyring: %w", e)
 }
 
 // expect reads a frame that must be of kind k.

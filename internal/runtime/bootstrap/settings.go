@@ -3,13 +3,13 @@ package bootstrap
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-containers/berth/internal/runtime/wire"
+	"github.com/berth-containers/berth/internal/sys/mount"
 )
 
 // joinNamespaces opens them all before it joins the first, which may change
@@ -108,6 +108,13 @@ func writeProc(path, value string) error {
 		return err
 	}
 	defer unix.Close(fd)
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return err
+	}
+	if fs.Type != unix.PROC_SUPER_MAGIC {
+		return fmt.Errorf("%s is not of the kernel's proc", path)
+	}
 	_, err = unix.Write(fd, []byte(value))
 	return err
 }
@@ -119,12 +126,7 @@ func (s *starter) workingDir() error {
 	if dir == "" {
 		dir = "/"
 	}
-	err := unix.Chdir(dir)
-	if errors.Is(err, unix.ENOENT) && !s.config.Exec {
-		if err = os.MkdirAll(dir, 0o755); err == nil {
-			err = unix.Chdir(dir)
-		}
-	}
+	err := changeDir(dir, !s.config.Exec)
 	if err != nil {
 		return &wire.Failure{Cause: cause(err), Message: fmt.Sprintf("chdir to cwd (%q) set in config.json: %v", dir, err)}
 	}
@@ -136,11 +138,30 @@ func (s *starter) workingDir() error {
 	return nil
 }
 
+// changeDir follows no link of /proc to a descriptor or another process, and
+// makes nothing through one.
+func changeDir(dir string, create bool) error {
+	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(root)
+	fd, err := mount.OpenIn(root, dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if errors.Is(err, unix.ENOENT) && create {
+		fd, err = mount.Mkdir(root, dir)
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Fchdir(fd)
+}
+
 func cause(err error) wire.Cause {
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
 		return wire.NotFound
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM), errors.Is(err, unix.ELOOP):
 		return wire.Denied
 	}
 	return wire.Internal

@@ -5,6 +5,7 @@ package passwd
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/sys/mount"
 )
 
 // maxBytes is how much of a file is read.
@@ -166,14 +169,21 @@ func parseID(s string) (uint32, error) {
 // ReadFile reads a file of the container's; nothing if it is not there or not
 // a regular file.
 func ReadFile(path string) ([]byte, error) {
-	// A pipe in its place must not hold us up.
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		if os.IsNotExist(err) {
-			return nil, nil
-		}
 		return nil, err
 	}
+	defer unix.Close(root)
+	// A pipe in its place must not hold us up, nor a link of /proc lead to a
+	// descriptor of ours.
+	fd, err := mount.OpenIn(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
 	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
 		return nil, err

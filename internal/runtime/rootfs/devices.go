@@ -29,6 +29,9 @@ var links = [...][2]string{
 
 // devices fills /dev, unless it is the host's own.
 func (b *Builder) devices() error {
+	// mknod obeys the umask; a chmod afterwards might follow what somebody else
+	// put there, in a directory that containers share.
+	defer unix.Umask(unix.Umask(0))
 	for _, m := range b.spec.Mounts {
 		if path.Clean("/"+m.Destination) == "/dev" && (m.Type == "bind" || parseOptions(m.Options).bind) {
 			return nil
@@ -121,11 +124,6 @@ func makeNode(dir int, name string, mode uint32, dev uint64, host string, uid, g
 	if err != nil {
 		return err
 	}
-	// The node was just made in a directory that no other process sees yet,
-	// and mknod obeys the umask.
-	if err := unix.Fchmodat(dir, name, mode&0o7777, 0); err != nil {
-		return err
-	}
 	if uid == 0 && gid == 0 {
 		return nil
 	}
@@ -195,7 +193,7 @@ func (b *Builder) mask(name string) error {
 		fd, err = mount.New("tmpfs", []mount.Param{{Key: "size", Value: "0"}, {Key: "mode", Value: "755"}, {Key: "nr_inodes", Value: "1"}},
 			unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
 	} else {
-		fd, err = mount.Clone("/dev/null", false)
+		fd, err = mount.ReadOnlyNull()
 	}
 	if err != nil {
 		return err

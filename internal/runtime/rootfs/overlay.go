@@ -17,21 +17,24 @@ const maxParam = 255
 
 // overlay returns the detached root of r.
 func overlay(r *oci.Rootfs) (int, error) {
+	// A descriptor of a directory of the host that lived on to execve would be a
+	// way out: the program, or its directory, could be named through it.
+	var open descriptors
+	defer open.close()
 	lowers := r.Lowers
 	if r.Host {
-		host, err := hostView(r.Hidden)
+		host, err := hostView(r.Hidden, &open)
 		if err != nil {
 			return -1, fmt.Errorf("show the host's root file system: %w", err)
 		}
-		// It stays open until execve: the lower is named by it.
 		lowers = []string{fdPath(host)}
 	}
 	params := []mount.Param{{Key: "source", Value: "overlay"}}
 	for _, lower := range lowers {
-		params = append(params, dirParam("lowerdir+", lower))
+		params = append(params, open.param("lowerdir+", lower))
 	}
 	if r.Upper != "" {
-		params = append(params, dirParam("upperdir", r.Upper), dirParam("workdir", r.Work),
+		params = append(params, open.param("upperdir", r.Upper), open.param("workdir", r.Work),
 			mount.Param{Key: "index", Value: "off"})
 	}
 	fd, err := mount.New("overlay", params, 0)
@@ -58,12 +61,25 @@ func explainOverlay(err error, r *oci.Rootfs) error {
 	return fmt.Errorf("mount root file system: %w", err)
 }
 
-// dirParam names a directory; one whose path is too long by a descriptor, which
-// stays open until execve.
-func dirParam(key, dir string) mount.Param {
+// descriptors name directories until the filesystem has them.
+type descriptors []int
+
+func (d *descriptors) add(fd int) int {
+	*d = append(*d, fd)
+	return fd
+}
+
+func (d *descriptors) close() {
+	for _, fd := range *d {
+		unix.Close(fd)
+	}
+}
+
+// param names a directory; one whose path is too long by a descriptor.
+func (d *descriptors) param(key, dir string) mount.Param {
 	if len(dir) > maxParam {
 		if fd, err := unix.Open(dir, unix.O_PATH|unix.O_CLOEXEC, 0); err == nil {
-			dir = fdPath(fd)
+			dir = fdPath(d.add(fd))
 		}
 	}
 	return mount.Param{Key: key, Value: dir}
@@ -74,13 +90,15 @@ func fdPath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
 // legacyOverlay is for older kernels: mount(2) with all layers in one page,
 // each named by a descriptor so that they fit.
 func legacyOverlay(lowers []string, r *oci.Rootfs) (int, error) {
+	var open descriptors
+	defer open.close()
 	var names []string
 	for _, lower := range lowers {
 		fd, err := unix.Open(lower, unix.O_PATH|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return -1, fmt.Errorf("open layer %s: %w", lower, err)
 		}
-		names = append(names, fdPath(fd))
+		names = append(names, fdPath(open.add(fd)))
 	}
 	data := "index=off,lowerdir=" + strings.Join(names, ":")
 	if r.Upper != "" {
@@ -108,11 +126,12 @@ func legacyOverlay(lowers []string, r *oci.Rootfs) (int, error) {
 // hostView is a read-only overlay that shows "/", without the mounts on it and
 // without what is hidden. An overlay with "/" as lower and an upper on the same
 // filesystem is ELOOP, hence a stage of its own.
-func hostView(hidden []string) (int, error) {
+func hostView(hidden []string, open *descriptors) (int, error) {
 	cover, err := mount.New("tmpfs", []mount.Param{{Key: "mode", Value: "755"}, {Key: "source", Value: "berth"}}, 0)
 	if err != nil {
 		return -1, err
 	}
+	open.add(cover)
 	for _, name := range hidden {
 		if err := hide(cover, name); err != nil {
 			return -1, fmt.Errorf("hide %s: %w", name, err)
@@ -132,7 +151,7 @@ func hostView(hidden []string) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	return view, mount.AttachPath(view, "/")
+	return open.add(view), mount.AttachPath(view, "/")
 }
 
 // hide covers one path of the host: by a whiteout, or by an opaque directory if

@@ -188,6 +188,20 @@ func ReadOnlyFile(path string) (*os.File, error) {
 	return sealedCopy(path)
 }
 
+// ReadOnlyNull is a detached mount of the null device whose owner and mode
+// nobody can change: the node is the host's own.
+func ReadOnlyNull() (int, error) {
+	fd, err := Clone("/dev/null", false)
+	if err != nil {
+		return -1, err
+	}
+	if err := SetAttr(fd, Attr{Set: unix.MOUNT_ATTR_RDONLY}, false); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
 func sealedCopy(path string) (*os.File, error) {
 	src, err := os.Open(path)
 	if err != nil {
