@@ -9,7 +9,6 @@ import (
 	"github.com/berth-containers/berth/internal/image/name"
 	"github.com/berth-containers/berth/internal/image/progress"
 	"github.com/berth-containers/berth/internal/image/transfer"
-	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 )
 
@@ -22,15 +21,14 @@ func (s *Store) Pull(ctx context.Context, ref, platform string, creds Credential
 	if err != nil {
 		return Image{}, err
 	}
-	want, err := manifest.ParsePlatform(platform)
-	if err != nil {
+	if _, err := manifest.ParsePlatform(platform); err != nil {
 		return Image{}, err
 	}
 	ctx, done, err := s.depot.Lease(s.depot.Scope(ctx))
 	if err != nil {
 		return Image{}, err
 	}
-	img, err := s.pull(ctx, named, want, creds, progress.To(tell))
+	img, err := s.pull(ctx, named, platform, creds, progress.To(tell))
 	done(err)
 	return img, err
 }
@@ -54,7 +52,7 @@ func (s *Store) Login(ctx context.Context, server string, creds Credentials) err
 	return s.registry.Login(ctx, name.Server(server), distribution.Credentials(creds))
 }
 
-func (s *Store) pull(ctx context.Context, named reference.Named, want platforms.MatchComparer, creds Credentials, tell *progress.Teller) (Image, error) {
+func (s *Store) pull(ctx context.Context, named reference.Named, platform string, creds Credentials, tell *progress.Teller) (Image, error) {
 	repo, err := s.registry.Repository(ctx, named, distribution.Credentials(creds))
 	if err != nil {
 		return Image{}, err
@@ -64,7 +62,7 @@ func (s *Store) pull(ctx context.Context, named reference.Named, want platforms.
 	if err != nil {
 		return Image{}, err
 	}
-	p, err := transfer.Manifest(ctx, s.depot, repo, target, want)
+	p, err := transfer.Manifest(ctx, s.depot, repo, target, platform)
 	if err != nil {
 		return Image{}, fmt.Errorf("pull %s: %w", reference.FamiliarString(named), err)
 	}

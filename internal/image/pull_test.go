@@ -138,6 +138,19 @@ func TestPullIndex(t *testing.T) {
 	if !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "no matching manifest") || !strings.Contains(err.Error(), "linux/arm64") {
 		t.Errorf("other platform: %v", err)
 	}
+	_, err = s.Pull(ctx, r.Host()+"/app@"+amd.Digest.String(), "linux/s390x", Credentials{}, nil)
+	if !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "is for linux/amd64 only, not for linux/s390x") {
+		t.Errorf("other platform, without an index: %v", err)
+	}
+	for _, ref := range []string{"/app:latest", "/app@" + top.String()} {
+		if _, err := s.Pull(ctx, r.Host()+ref, "linux/amd64", Credentials{}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := s.Remove(ctx, r.Host()+"/app@"+top.String(), false, func(digest.Digest) string { return "" })
+	if want := r.Host() + "/app@" + top.String(); err != nil || len(got) != 1 || got[0].Untagged != want {
+		t.Errorf("Remove(%s) = %v, %v", want, got, err)
+	}
 }
 
 func TestPullCredentials(t *testing.T) {

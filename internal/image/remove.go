@@ -104,12 +104,13 @@ func (v *view) dropNames(img *Image, drop ...string) *removal {
 			left[name.Repository(rec.Name)] = true
 		}
 	}
+	told := map[string]bool{}
 	for _, record := range drop {
-		if text, tagged := name.Familiar(record); tagged {
+		if text, _ := name.Familiar(record); text != "" && !told[text] {
+			told[text] = true
 			r.said = append(r.said, Removed{Untagged: text})
 		}
 	}
-	told := map[string]bool{}
 	for _, rec := range v.namesOf(img.ID) {
 		repo := name.Repository(rec.Name)
 		text := repo + "@" + rec.Target.Digest.String()

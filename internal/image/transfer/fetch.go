@@ -29,7 +29,11 @@ func Opener(repo *distribution.Repository) install.Opener {
 
 // Manifest fetches the manifest of target for a platform, the indexes on the
 // way to it, and the configuration.
-func Manifest(ctx context.Context, d *depot.Depot, repo *distribution.Repository, target ocispec.Descriptor, want platforms.MatchComparer) (*manifest.Image, error) {
+func Manifest(ctx context.Context, d *depot.Depot, repo *distribution.Repository, target ocispec.Descriptor, platform string) (*manifest.Image, error) {
+	want, err := manifest.ParsePlatform(platform)
+	if err != nil {
+		return nil, err
+	}
 	desc := target
 	for depth := 0; ; depth++ {
 		if err := fetch(ctx, d, repo, desc, manifest.MaxBytes); err != nil {
@@ -68,6 +72,11 @@ func Manifest(ctx context.Context, d *depot.Depot, repo *distribution.Repository
 	}
 	if err := d.ReadJSON(ctx, p.Manifest.Config, manifest.MaxConfigBytes, &p.Config); err != nil {
 		return nil, err
+	}
+	// One that is not in an index may be for another machine, unless it was
+	// asked for a certain one.
+	if is := p.Config.Platform(); platform != "" && desc.Digest == target.Digest && p.Config.Architecture != "" && !want.Match(is) {
+		return nil, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("the image is for %s only, not for %s", platforms.Format(is), platform))
 	}
 	return p, p.Check()
 }
