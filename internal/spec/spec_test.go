@@ -223,7 +223,7 @@ func TestSecurityAndLimits(t *testing.T) {
 			for _, d := range o.Spec.Linux.Devices {
 				b.WriteString(d.Path + " ")
 			}
-			for _, d := range o.Spec.Linux.Resources.Devices[8:] {
+			for _, d := range o.Spec.Linux.Resources.Devices[7:] {
 				b.WriteString(rule(d) + ";")
 			}
 			return b.String()
