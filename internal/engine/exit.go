@@ -57,8 +57,7 @@ func (c *core) finish(ctx context.Context, l *live, e shim.Exit) error {
 		return nil
 	}
 	if closed(run.exited) { // told a second time
-		c.release(ctx, e.ID)
-		return nil
+		return c.keep(ctx, e.ID)
 	}
 	before := c.records.Get(e.ID)
 	if before == nil || e.Pid != 0 && e.Pid != before.State.Pid {
@@ -120,17 +119,72 @@ func (c *core) settle(ctx context.Context, l *live, run *run, r *container.Recor
 	defer close(run.settled)
 	freed := make(chan error, 1)
 	go func() { freed <- c.freeNetwork(ctx, r) }()
-	var err error
+	var stored, err error
 	if r.HostConfig.AutoRemove {
-		err = errors.Join(<-freed, removal{c}.vanish(ctx, l, r))
+		err = <-freed
+		stored = removal{c}.vanish(ctx, l, r)
 	} else {
-		err = errors.Join(c.records.Save(r.ID), <-freed)
+		stored = c.records.Save(r.ID)
+		err = <-freed
 	}
-	c.release(ctx, r.ID)
+	if stored == nil {
+		c.release(ctx, r.ID)
+	} else {
+		c.keepLater(r.ID)
+	}
 	if now := c.records.Get(r.ID); again && now != nil && now.State.Status == container.Restarting {
 		c.planRun(l, pause)
 	}
-	return err
+	return errors.Join(stored, err)
+}
+
+// keep stores how a run ended, and only then lets the shim forget it.
+func (c *core) keep(ctx context.Context, id string) error {
+	if err := c.records.Save(id); err != nil {
+		return err
+	}
+	c.release(ctx, id)
+	return nil
+}
+
+// keepPause is how long a full disk is given between two attempts.
+const keepPause = 2 * time.Second
+
+// keepLater goes on trying to store an exit. Until then the shim keeps it, so
+// that it is told to the next engine, too.
+func (c *core) keepLater(id string) {
+	c.background.Go(func() {
+		for {
+			select {
+			case <-time.After(keepPause):
+			case <-c.closing:
+				return
+			}
+			l := c.live(id)
+			if l == nil {
+				return // removed
+			}
+			if done := c.tryKeep(l); done {
+				return
+			}
+		}
+	})
+}
+
+// tryKeep is true once there is nothing left to store.
+func (c *core) tryKeep(l *live) bool {
+	ctx, cancel := c.working(cleanup)
+	defer cancel()
+	select {
+	case l.turn <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	defer func() { <-l.turn }()
+	if r := c.records.Get(l.id); r == nil || r.State.Status.Alive() {
+		return true // it runs again: the start has stored it
+	}
+	return c.keep(ctx, l.id) == nil
 }
 
 func (c *core) freeNetwork(ctx context.Context, r *container.Record) error {

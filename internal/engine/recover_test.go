@@ -230,3 +230,21 @@ func TestShutdownLeavesContainers(t *testing.T) {
 	b.want("endpoint\nprocess\nrootfs")
 	b.open()
 }
+
+// An exit that cannot be stored stays with the shim: the next engine is told again.
+func TestExitThatCannotBeStored(t *testing.T) {
+	b := newBench(t)
+	id := b.run()
+	if err := b.verbs.records.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l := b.verbs.live(id)
+	b.w.exit(id, 3)
+	<-l.current().settled
+	if s := b.record(id).State; s.Status != container.Exited || s.ExitCode != 3 {
+		t.Errorf("%+v", s)
+	}
+	if got := b.w.String(); got != "process exited 3\nrootfs" {
+		t.Errorf("the shim was told to forget it: %s", got)
+	}
+}

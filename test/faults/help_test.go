@@ -14,12 +14,13 @@ import (
 	"github.com/creack/pty"
 )
 
-// killShim kills the shim and returns when another one runs.
+// killShim kills the shim and returns when another one has taken over.
 func killShim(t *testing.T, e *harness.Engine) {
 	t.Helper()
 	old := e.ShimPid()
 	e.KillShim()
 	harness.Eventually(t, "a new shim", func() bool { pid := e.ShimPid(); return pid != 0 && pid != old })
+	e.OK("run", "--rm", "busybox", "true")
 }
 
 func awaitState(t *testing.T, e *harness.Engine, name, want string) {
