@@ -292,12 +292,16 @@ func failure(f *wire.Failure) error {
 
 // alive returns an error if the init ended without a word: it was killed.
 func (c *child) alive() error {
-	fds := []unix.PollFd{{Fd: int32(rawFd(c.pidfd)), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, 0)
-	if err == nil && n == 1 {
+	if hasEnded(c.pidfd) {
 		return errors.New("the container init was killed before it was ready; is its memory limit very low?")
 	}
 	return nil
+}
+
+func hasEnded(pidfd *os.File) bool {
+	fds := []unix.PollFd{{Fd: int32(rawFd(pidfd)), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n == 1
 }
 
 // kill ends and reaps a child that did not get as far as its caller.

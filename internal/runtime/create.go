@@ -111,11 +111,11 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 	config := &wire.Config{Exec: true, ExecFlags: p.all &^ unix.CLONE_NEWPID, Process: o.Process, Seccomp: filter}
 	ch, err := r.spawn(s, config)
 	if err != nil {
-		return nil, err
+		return nil, goneOr(target, err)
 	}
 	back.Add(ch.kill)
 	if _, err := ch.listen(ctx); err != nil {
-		return nil, err
+		return nil, goneOr(target, err)
 	}
 	ch.conn.Close()
 	return &Process{Pid: ch.pid, Pidfd: ch.pidfd, Console: ch.console, Warnings: ch.warnings}, nil

@@ -64,10 +64,22 @@ func StartThrough(ctx context.Context, socket string) error {
 	return err
 }
 
+// goneOr is err, unless the container has ended: then that is the reason.
+func goneOr(container *os.File, err error) error {
+	if hasEnded(container) {
+		return errNotRunning()
+	}
+	return err
+}
+
+func errNotRunning() error {
+	return errdefs.ErrFailedPrecondition.WithMessage("the container is not running")
+}
+
 func openPidfd(pid int) (*os.File, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {
-		return nil, errdefs.ErrFailedPrecondition.WithMessage("the container is not running")
+		return nil, errNotRunning()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open process %d: %w", pid, err)
