@@ -45,23 +45,36 @@ type Writable struct {
 // Open opens the writable layers below root and deletes what a crash left.
 func Open(root string, log *slog.Logger) (*Writable, error) {
 	w := &Writable{root: root, log: log, slots: make(chan struct{}, 2)}
-	for _, dir := range []string{".new", ".gone"} {
-		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
-			return nil, fmt.Errorf("make writable layers: %w", err)
-		}
-		left, err := os.ReadDir(filepath.Join(root, dir))
-		if err != nil {
-			return nil, fmt.Errorf("list writable layers: %w", err)
-		}
-		for i, e := range left {
-			fresh := filepath.Join(root, ".gone", fmt.Sprintf("left-%s-%d-%d", dir, os.Getpid(), i))
-			if err := os.Rename(filepath.Join(root, dir, e.Name()), fresh); err != nil {
-				return nil, fmt.Errorf("collect writable layer: %w", err)
-			}
-			w.delete(fresh)
+	// .gone first: what .new had is then on its way out already.
+	for _, dir := range []string{".gone", ".new"} {
+		if err := w.collect(filepath.Join(root, dir)); err != nil {
+			return nil, fmt.Errorf("collect writable layers: %w", err)
 		}
 	}
 	return w, nil
+}
+
+// collect deletes what a crash left in dir, under a name that no removal takes.
+func (w *Writable) collect(dir string) error {
+	gone := filepath.Join(w.root, ".gone")
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(gone, 0o700)); err != nil {
+		return err
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	fresh, err := os.MkdirTemp(gone, "left-")
+	if err != nil {
+		return err
+	}
+	for _, e := range left {
+		if err := os.Rename(filepath.Join(dir, e.Name()), filepath.Join(fresh, e.Name())); err != nil {
+			return err
+		}
+	}
+	w.delete(fresh)
+	return nil
 }
 
 // Create makes the layer key above chain. AlreadyExists if there is one.

@@ -122,6 +122,7 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	mode := r.mode
 	r.served[req.Method+" "+req.URL.Path]++
+	upload := len(r.served)
 	r.mu.Unlock()
 	if mode == HangHeader {
 		r.hang(req)
@@ -142,7 +143,7 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case kind == "manifests":
 		r.manifest(w, req, repo, name)
 	case kind == "blobs" && name == "uploads" && req.Method == http.MethodPost:
-		w.Header().Set("Location", fmt.Sprintf("/v2/%s/blobs/uploads/%d", repo, len(r.served)))
+		w.Header().Set("Location", fmt.Sprintf("/v2/%s/blobs/uploads/%d", repo, upload))
 		w.WriteHeader(http.StatusAccepted)
 	case kind == "blobs" && strings.HasPrefix(name, "uploads/"):
 		r.upload(w, req)
