@@ -59,7 +59,7 @@ func haltCommand(e *env.Env, verb, short string) *cobra.Command {
 		Use: verb + " [OPTIONS] CONTAINER [CONTAINER...]", Short: short, Args: env.AtLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			query := h.query(cmd)
-			return e.Each(args, func(ref string) error { return post1(cmd, e, ref, verb, query) })
+			return e.Together(args, func(ref string) error { return post1(cmd, e, ref, verb, query) })
 		},
 	}
 	h.register(cmd)
@@ -76,7 +76,7 @@ func KillCommand(e *env.Env) *cobra.Command {
 			if signal != "" {
 				query.Set("signal", signal)
 			}
-			return e.Each(args, func(ref string) error { return post1(cmd, e, ref, "kill", query) })
+			return e.Together(args, func(ref string) error { return post1(cmd, e, ref, "kill", query) })
 		},
 	}
 	cmd.Flags().StringVarP(&signal, "signal", "s", "", "Signal to send to the container")
@@ -97,7 +97,7 @@ func plainCommand(e *env.Env, verb, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: verb + " CONTAINER [CONTAINER...]", Short: short, Args: env.AtLeast(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.Each(args, func(ref string) error { return post1(cmd, e, ref, verb, nil) })
+			return e.Together(args, func(ref string) error { return post1(cmd, e, ref, verb, nil) })
 		},
 	}
 }
@@ -147,20 +147,16 @@ func RemoveCommand(e *env.Env) *cobra.Command {
 					query.Set(name, "1")
 				}
 			}
-			var failures []error
-			for _, ref := range args {
-				ref = strings.Trim(ref, "/")
-				err := e.Client.Delete(cmd.Context(), "/containers/"+client.Ref(ref), query, nil)
-				switch {
-				case err == nil:
-					fmt.Fprintln(e.Out, ref)
-				case force && client.IsStatus(err, http.StatusNotFound):
-					fmt.Fprintln(e.Err, err) // -f: not there is as good
-				default:
-					failures = append(failures, err)
-				}
+			for i, ref := range args {
+				args[i] = strings.Trim(ref, "/")
 			}
-			return errors.Join(failures...)
+			return e.Together(args, func(ref string) error {
+				err := e.Client.Delete(cmd.Context(), "/containers/"+client.Ref(ref), query, nil)
+				if force && client.IsStatus(err, http.StatusNotFound) {
+					return &env.Aside{Err: err} // not there is as good
+				}
+				return err
+			})
 		},
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "Force the removal of a running container (uses SIGKILL)")

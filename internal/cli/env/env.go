@@ -61,6 +61,49 @@ func (e *Env) Each(args []string, do func(arg string) error) error {
 	return errors.Join(failed...)
 }
 
+// Aside is an error that is printed and is no failure.
+type Aside struct{ Err error }
+
+func (a *Aside) Error() string { return a.Err.Error() }
+
+func (a *Aside) Unwrap() error { return a.Err }
+
+// atOnce is how many things Together does at a time.
+const atOnce = 32
+
+// Together is Each for what does not depend on the order: several at a time,
+// told in the order of the arguments.
+func (e *Env) Together(args []string, do func(arg string) error) error {
+	slots := make(chan struct{}, atOnce)
+	done := make([]chan error, len(args))
+	for i := range args {
+		done[i] = make(chan error, 1)
+	}
+	go func() {
+		for i, arg := range args {
+			slots <- struct{}{}
+			go func() {
+				done[i] <- do(arg)
+				<-slots
+			}()
+		}
+	}()
+	var failed []error
+	for i, arg := range args {
+		err := <-done[i]
+		var aside *Aside
+		switch {
+		case err == nil:
+			fmt.Fprintln(e.Out, arg)
+		case errors.As(err, &aside):
+			fmt.Fprintln(e.Err, aside)
+		default:
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}
+
 // Warn prints the engine's warnings.
 func (e *Env) Warn(warnings []string) {
 	for _, w := range warnings {
