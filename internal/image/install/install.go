@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/berth-containers/berth/internal/image/depot"
 	"github.com/berth-containers/berth/internal/image/manifest"
@@ -273,7 +274,9 @@ func (s *Installer) keepPart(ctx context.Context, ref string, desc ocispec.Descr
 	st, err := w.Status()
 	w.Close()
 	var bad mismatch
-	if err == nil && st.Offset < desc.Size && st.Offset > 0 && !errors.As(cause, &bad) && !errdefs.IsInvalidArgument(cause) {
+	// On a full disk it would only be in the way.
+	full := errors.Is(cause, syscall.ENOSPC) || errors.Is(context.Cause(ctx), syscall.ENOSPC)
+	if err == nil && !full && st.Offset < desc.Size && st.Offset > 0 && !errors.As(cause, &bad) && !errdefs.IsInvalidArgument(cause) {
 		return cause
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), depot.CleanTime)
@@ -319,7 +322,7 @@ func (s *Installer) commit(ctx context.Context, p *manifest.Image, chains []stri
 		}
 	}
 	for i := done; i < len(layers); i++ {
-		if err := layer.Inherit(layers[i].dir, layers[i].result.Implied, lowers); err != nil {
+		if err := layer.Settle(layers[i].dir, layers[i].result, lowers); err != nil {
 			return err
 		}
 		lowers = append([]string{layers[i].dir}, lowers...)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/containerd/errdefs"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
@@ -36,12 +37,35 @@ func Detect(head []byte) Compression {
 	return Plain
 }
 
+// foreign are packings that are recognised but not read.
+var foreign = [...]struct{ name, magic string }{
+	{"bzip2", "1AY&SY"}, // after BZh and a digit
+	{"xz", "\xfd7zXZ\x00"},
+	{"zip", "PK\x03\x04"},
+}
+
+func refuseForeign(head []byte) error {
+	for _, f := range foreign {
+		at := 0
+		if f.name == "bzip2" {
+			at = 4
+		}
+		if len(head) >= at && bytes.HasPrefix(head[at:], []byte(f.magic)) {
+			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("the archive is packed with %s; only gzip and zstd are read, so unpack it first", f.name))
+		}
+	}
+	return nil
+}
+
 // Peek tells the compression of r and returns a reader of the whole of it.
 func Peek(r io.Reader) (Compression, io.Reader, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
-	head, err := b.Peek(4)
+	head, err := b.Peek(10)
 	if err != nil && err != io.EOF {
 		return Plain, nil, fmt.Errorf("read stream: %w", err)
+	}
+	if err := refuseForeign(head); err != nil {
+		return Plain, nil, err
 	}
 	return Detect(head), b, nil
 }

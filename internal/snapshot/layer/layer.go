@@ -3,9 +3,9 @@
 //
 // A layer is unpacked on its own, without the layers below it: whiteouts become
 // overlayfs whiteouts, opaque markers become overlayfs xattrs. Directories that
-// the layer mentions only as somebody's parent have no attributes of their own;
-// Inherit gives them those of the layers below afterwards. No path of the
-// archive leads out of the directory. A crash leaves a directory that nobody
+// the layer mentions only as somebody's parent have no attributes of their own,
+// and a hard link may point to a file of a layer below: Settle gives them what
+// they lack when those layers are known. No path of the archive leads out of the directory. A crash leaves a directory that nobody
 // has committed; the owner of the directory removes it.
 package layer
 
@@ -31,6 +31,8 @@ type Result struct {
 	// Implied are the directories that have no entry of their own in the
 	// layer, parents first, relative to the root.
 	Implied []string
+
+	links []link
 }
 
 // Apply unpacks the stream r into dir, which must exist, and reads r to its end.
@@ -44,7 +46,10 @@ func Apply(ctx context.Context, dir string, r io.Reader) (Result, error) {
 	tee := io.TeeReader(plain, hash.Hash())
 	seen := tree{own: map[string]bool{}, parents: map[string]bool{}}
 	_, err = archive.Apply(ctx, dir, tee,
-		archive.WithConvertWhiteout(convert), archive.WithFilter(seen.note))
+		archive.WithConvertWhiteout(convert), archive.WithFilter(func(hdr *tar.Header) (bool, error) {
+			seen.note(hdr)
+			return !seen.postpone(dir, hdr), nil
+		}))
 	if err != nil {
 		return Result{}, fmt.Errorf("unpack layer: %w", err)
 	}
@@ -52,7 +57,7 @@ func Apply(ctx context.Context, dir string, r io.Reader) (Result, error) {
 	if _, err := io.Copy(io.Discard, tee); err != nil {
 		return Result{}, fmt.Errorf("read layer: %w", err)
 	}
-	return Result{DiffID: hash.Digest(), Implied: seen.implied()}, nil
+	return Result{DiffID: hash.Digest(), Implied: seen.implied(), links: seen.links}, nil
 }
 
 // convert makes overlayfs whiteouts. A whiteout in the same layer as the file
@@ -79,17 +84,22 @@ func convert(hdr *tar.Header, name string) (bool, error) {
 // tree notes which directories an archive has and which it only passes through.
 type tree struct {
 	own, parents map[string]bool
+	links        []link
 }
 
-func (t *tree) note(hdr *tar.Header) (bool, error) {
+func (t *tree) note(hdr *tar.Header) {
 	name := path.Clean("/" + hdr.Name)
 	if hdr.Typeflag == tar.TypeDir {
 		t.own[name] = true
 	}
+	t.pass(name)
+}
+
+// pass notes the directories above a name.
+func (t *tree) pass(name string) {
 	for p := path.Dir(name); p != "/" && !t.parents[p]; p = path.Dir(p) {
 		t.parents[p] = true
 	}
-	return true, nil
 }
 
 func (t *tree) implied() []string {
@@ -103,10 +113,11 @@ func (t *tree) implied() []string {
 	return names
 }
 
-// Inherit gives the implied directories of the layer in dir the attributes of
-// the same directory in the nearest of lowers, the topmost first.
-func Inherit(dir string, implied, lowers []string) error {
-	if len(implied) == 0 || len(lowers) == 0 {
+// Settle makes the hard links of the layer in dir to files of the layers below,
+// and gives its implied directories the attributes of the same directory in
+// the nearest of lowers, the topmost first.
+func Settle(dir string, r Result, lowers []string) error {
+	if len(r.links) == 0 && (len(r.Implied) == 0 || len(lowers) == 0) {
 		return nil
 	}
 	root, err := os.OpenRoot(dir)
@@ -114,7 +125,10 @@ func Inherit(dir string, implied, lowers []string) error {
 		return fmt.Errorf("open layer: %w", err)
 	}
 	defer root.Close()
-	for _, name := range implied {
+	if err := makeLinks(root, r.links, lowers); err != nil {
+		return fmt.Errorf("unpack layer: %w", err)
+	}
+	for _, name := range r.Implied {
 		rel := strings.TrimPrefix(name, "/")
 		if info, err := root.Lstat(rel); err != nil || !info.IsDir() {
 			continue

@@ -111,7 +111,7 @@ func TestWhiteouts(t *testing.T) {
 	}
 }
 
-func TestInherit(t *testing.T) {
+func TestImplied(t *testing.T) {
 	dir, near, far := t.TempDir(), t.TempDir(), t.TempDir()
 	for _, p := range []string{dir + "/a/b", dir + "/hidden", dir + "/link", near + "/a", far + "/a/b", far + "/hidden", far + "/link"} {
 		if err := os.MkdirAll(p, 0o755); err != nil {
@@ -129,7 +129,7 @@ func TestInherit(t *testing.T) {
 	if err := os.Symlink("/etc", near+"/link"); err != nil {
 		t.Fatal(err)
 	}
-	if err := Inherit(dir, []string{"/a", "/a/b", "/gone", "/hidden", "/link"}, []string{near, far}); err != nil {
+	if err := Settle(dir, Result{Implied: []string{"/a", "/a/b", "/gone", "/hidden", "/link"}}, []string{near, far}); err != nil {
 		t.Fatal(err)
 	}
 	for p, want := range map[string]string{"a": "drwx------", "a/b": "dtrwxrwxrwx", "hidden": "drwxr-xr-x", "link": "drwxr-xr-x"} {
