@@ -36,6 +36,9 @@ func (v verbs) Create(ctx context.Context, o CreateOptions) (id string, warnings
 	if err != nil {
 		return "", nil, err
 	}
+	if err := img.For(o.Platform); err != nil {
+		return "", nil, err
+	}
 	r, plans, err := v.draft(o, img)
 	if err != nil {
 		return "", nil, err

@@ -175,6 +175,9 @@ func TestLoadRefusals(t *testing.T) {
 		want string
 	}{
 		"truncated":     {good[:3000], "truncated"},
+		"garbage":       {bytes.Repeat([]byte("no tar"), 500), "no tar archive"},
+		"xz":            {append([]byte("\xfd7zXZ\x00"), good...), "packed with xz"},
+		"bzip2":         {append([]byte("BZh91AY&SY"), good...), "packed with bzip2"},
 		"empty":         {nil, "neither manifest.json nor index.json"},
 		"rootfs":        {layerTar, "neither manifest.json nor index.json"},
 		"wrong layer":   {wrong, "but the image's configuration says"},

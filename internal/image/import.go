@@ -1,7 +1,9 @@
 package image
 
 import (
+	"archive/tar"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -66,6 +68,9 @@ func importConfig(message string, lines []string, platform string) (*manifest.Co
 
 func (s *Store) importLayer(ctx context.Context, r io.Reader, record string, c *manifest.Config) (digest.Digest, error) {
 	l, desc, err := s.install.Ingest(ctx, r)
+	if errors.Is(err, tar.ErrHeader) {
+		return "", notTar()
+	}
 	if err != nil {
 		return "", fmt.Errorf("import: %w", err)
 	}

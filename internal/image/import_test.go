@@ -83,7 +83,7 @@ func TestImportRefusals(t *testing.T) {
 		"bad change":     {good, "x", []string{"RUN true"}, "RUN is not a valid change command"},
 		"truncated":      {good[:800], "x", nil, "unexpected EOF"},
 		"truncated gzip": {gzipped(t, good)[:40], "x", nil, "unexpected EOF"},
-		"no tar":         {bytes.Repeat([]byte("x"), 2048), "x", nil, "tar"},
+		"no tar":         {bytes.Repeat([]byte("x"), 2048), "x", nil, "no tar archive"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := s.Import(ctx, bytes.NewReader(tc.body), tc.ref, "", tc.changes, "")

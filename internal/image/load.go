@@ -1,6 +1,7 @@
 package image
 
 import (
+	"archive/tar"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -45,6 +46,9 @@ func (s *Store) load(ctx context.Context, r io.Reader, tell *progress.Teller) ([
 	// broken one before, are not mixed up.
 	store := &prefixed{Store: s.depot.Blobs, prefix: "load-" + rand.Text() + "-"}
 	desc, err := archive.ImportIndex(ctx, store, plain)
+	if errors.Is(err, tar.ErrHeader) {
+		return nil, notTar()
+	}
 	if err != nil {
 		return nil, loadError(err)
 	}
@@ -118,6 +122,10 @@ func loadError(err error) error {
 		return invalid("the archive has neither manifest.json nor index.json; it must be one made by save, or the tar of an OCI layout (a root filesystem's tar is for import)")
 	}
 	return fmt.Errorf("load: %w", err)
+}
+
+func notTar() error {
+	return invalid("the file is no tar archive (plain, or packed with gzip or zstd)")
 }
 
 // prefixed is a content store whose references begin with prefix.

@@ -138,6 +138,10 @@ func TestPullIndex(t *testing.T) {
 	if !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "no matching manifest") || !strings.Contains(err.Error(), "linux/arm64") {
 		t.Errorf("other platform: %v", err)
 	}
+	amdImage := Image{Platform: *amd.Platform}
+	if err := amdImage.For("linux/arm64"); !errdefs.IsNotFound(err) || amdImage.For("") != nil || amdImage.For("linux/amd64") != nil || !errdefs.IsInvalidArgument(amdImage.For("a/b/c/d")) {
+		t.Errorf("For = %v", err)
+	}
 	_, err = s.Pull(ctx, r.Host()+"/app@"+amd.Digest.String(), "linux/s390x", Credentials{}, nil)
 	if !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "is for linux/amd64 only, not for linux/s390x") {
 		t.Errorf("other platform, without an index: %v", err)

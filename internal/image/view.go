@@ -15,6 +15,7 @@ import (
 	"github.com/berth-containers/berth/internal/image/name"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/container"
 	"github.com/opencontainers/go-digest"
@@ -243,6 +244,19 @@ func (s *catalogue) Get(_ context.Context, ref string) (Image, error) {
 		return Image{}, err
 	}
 	return img.clone(), nil
+}
+
+// For refuses an image that is not for a platform, such as linux/arm64; "" is
+// any. NotFound, in the words of an image that is not there: clients pull it then.
+func (img *Image) For(platform string) error {
+	if platform == "" || img.Platform.Architecture == "" {
+		return nil
+	}
+	want, err := manifest.ParsePlatform(platform)
+	if err != nil || want.Match(img.Platform) {
+		return err
+	}
+	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("No such image for %s: the one here is for %s", platform, platforms.Format(img.Platform)))
 }
 
 // clone is a copy that the caller may change.
