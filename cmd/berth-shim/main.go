@@ -18,6 +18,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/shim/supervisor"
+	"github.com/berth-containers/berth/internal/sys/cgroup"
 	"github.com/berth-containers/berth/internal/version"
 )
 
@@ -34,6 +35,7 @@ func main() {
 func run(args []string) error {
 	flags := pflag.NewFlagSet("berth-shim", pflag.ContinueOnError)
 	execRoot := flags.String("exec-root", "/run/berth", "directory for the socket and the state of running containers")
+	cgroupParent := flags.String("cgroup-parent", "", "cgroup to remove at the end if it is empty")
 	runtimeInit := flags.String("runtime-init", "", "path of berth-init (default: beside this binary, then in PATH)")
 	showVersion := flags.Bool("version", false, "print the version")
 	if err := flags.Parse(args); err != nil {
@@ -64,7 +66,13 @@ func run(args []string) error {
 		return err
 	}
 	handleSignals(server, log)
-	return server.Serve()
+	if err := server.Serve(); err != nil || *cgroupParent == "" {
+		return err
+	}
+	if err := cgroup.Open(*cgroupParent).RemoveEmpty(); err != nil && !errdefs.IsConflict(err) {
+		log.Warn("the cgroup parent stays", "error", err)
+	}
+	return nil
 }
 
 // handleSignals ends the shim on SIGTERM or SIGINT only if no container runs:

@@ -26,7 +26,6 @@ import (
 	"github.com/berth-containers/berth/internal/engine"
 	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/network"
-	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/spec"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
 	"github.com/berth-containers/berth/internal/sys/filelock"
@@ -38,6 +37,7 @@ import (
 type daemon struct {
 	server  *server.Server
 	serving sync.WaitGroup
+	opened  bool       // all parts are
 	failed  chan error // a listener broke
 	closers undo.Stack // the parts, in the order of their start
 }
@@ -72,6 +72,7 @@ func start(ctx context.Context, cfg config.Config, log *slog.Logger) (d *daemon,
 	if err != nil {
 		return nil, err
 	}
+	d.opened = true
 	d.server = server.New(server.Options{Engine: e, Images: images, Version: version.Version, Log: log})
 	served = true
 	for _, l := range listeners {
@@ -136,11 +137,10 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 		return nil, nil, err
 	}
 	d.closers.Add(bridge.Close)
-	client, respawn, err := openShim(ctx, bin.shim, cfg.ExecRoot)
+	client, respawn, err := d.openShim(ctx, bin.shim, cfg, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	d.closers.Add(func(context.Context) error { return client.Close() })
 	e, err := engine.New(ctx, engine.Config{
 		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, CgroupParent: cfg.CgroupParent, InitBinary: bin.init,
 		CgroupV2: cgroup.Detect() == cgroup.V2, Version: version.Version, InsecureRegistries: cfg.InsecureRegistries,
@@ -152,28 +152,6 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 	}
 	d.closers.Add(e.Shutdown)
 	return e, images, nil
-}
-
-// openShim joins the shim of the exec root, or starts one.
-func openShim(ctx context.Context, binary, execRoot string) (*shim.Client, func(context.Context) error, error) {
-	client, err := shim.Dial(ctx, shim.Socket(execRoot))
-	if errdefs.IsUnavailable(err) {
-		client, err = shim.Spawn(ctx, binary, execRoot)
-	}
-	var turn sync.Mutex // verbs and the engine's watch may miss the shim at the same moment
-	respawn := func(ctx context.Context) error {
-		turn.Lock()
-		defer turn.Unlock()
-		next, err := shim.Dial(ctx, shim.Socket(execRoot))
-		if errdefs.IsUnavailable(err) {
-			next, err = shim.Spawn(ctx, binary, execRoot)
-		}
-		if err != nil {
-			return err
-		}
-		return next.Close() // the engine's own client dials anew
-	}
-	return client, respawn, err
 }
 
 // instance tells the links and tables of engines on one host apart.

@@ -70,7 +70,7 @@ func (r *raw) flags() *pflag.FlagSet {
 	f.StringArrayVarP(&r.hosts, "host", "H", nil, "where to listen: unix://PATH, fd:// (systemd) or tcp://ADDRESS:PORT (with --tlsverify); repeatable (default unix://EXEC-ROOT/berth.sock)")
 	f.StringVarP(&r.group, "group", "G", "berth", "group that may use the unix socket; root if there is no group berth")
 	f.StringVar(&r.bridgeSubnet, "bridge-subnet", "", "IPv4 subnet of the default network, such as 172.30.0.0/16 (default: one that is free)")
-	f.StringVar(&r.cgroupParent, "cgroup-parent", "/berth", "cgroup that the containers' cgroups are made in")
+	f.StringVar(&r.cgroupParent, "cgroup-parent", "/berth", "cgroup of the engine's own that the containers' cgroups are made in; it goes when it is empty")
 	f.StringVarP(&r.pidFile, "pidfile", "p", "", "file to write the process ID to")
 	f.StringVarP(&r.logLevel, "log-level", "l", "info", "least level of messages: debug, info, warn or error")
 	f.BoolVarP(&r.debug, "debug", "D", false, "same as --log-level debug")

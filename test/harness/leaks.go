@@ -70,7 +70,7 @@ func (before place) left(t testing.TB, e *Engine) []string {
 			left = append(left, line)
 		}
 	}
-	for _, dir := range cgroups(e.CgroupParent) {
+	for _, dir := range e.Cgroups() {
 		left = append(left, "cgroup "+dir)
 	}
 	for _, name := range []string{"containers", "volumes"} {
@@ -94,21 +94,16 @@ func added(kind string, before, now []string) []string {
 	return lines
 }
 
-// cgroups lists the cgroups below an engine's parent; the parent itself may stay
-// until the engine's folder goes, so it is removed here once it is empty.
-func cgroups(parent string) []string {
+// Cgroups lists the engine's cgroup parent and what is below it.
+func (e *Engine) Cgroups() []string {
 	var left []string
 	for _, root := range cgroupRoots() {
-		top := filepath.Join(root, parent)
-		_ = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && d.IsDir() && path != top {
+		_ = filepath.WalkDir(filepath.Join(root, e.CgroupParent), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
 				left = append(left, path)
 			}
 			return nil
 		})
-		if len(left) == 0 {
-			_ = os.Remove(top)
-		}
 	}
 	return left
 }

@@ -1,0 +1,85 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"github.com/berth-containers/berth/test/harness"
+)
+
+// endShim ends an idle shim as its user does.
+func endShim(t *testing.T, e *harness.Engine) {
+	t.Helper()
+	harness.Eventually(t, "the shim to end", func() bool {
+		pid := e.ShimPid()
+		if pid == 0 {
+			return true
+		}
+		_ = syscall.Kill(pid, syscall.SIGTERM) // ignored while a container runs
+		return false
+	})
+}
+
+// The cgroup parent goes with whoever is last.
+func TestCgroupParentGoes(t *testing.T) {
+	e := engine(t)
+	e.OK("run", "--rm", "busybox", "true")
+	if len(e.Cgroups()) == 0 {
+		t.Fatal("no cgroup was made")
+	}
+	e.Stop()
+	if left := e.Cgroups(); len(left) > 0 {
+		t.Errorf("after the engine: %v", left)
+	}
+	e.Start()
+	e.OK("run", "-d", "--name", "last", "busybox", "sleep", "1000")
+	pid, err := strconv.Atoi(e.OK("inspect", "-f", "{{.State.Pid}}", "last"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Stop()
+	if len(e.Cgroups()) == 0 {
+		t.Fatal("the cgroup of a container that runs is gone")
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	endShim(t, e)
+	if left := e.Cgroups(); len(left) > 0 {
+		t.Errorf("after the shim: %v", left)
+	}
+}
+
+// A start that fails ends the shim that it made, and no other.
+func TestShimOfFailedStart(t *testing.T) {
+	e := harness.New(t)
+	e.Stop()
+	db := filepath.Join(e.DataRoot, "engine.db")
+	if err := os.Rename(db, db+".good"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(db, []byte("no database"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start := func() {
+		t.Helper()
+		if err := e.TryStart(); err == nil {
+			t.Fatal("the engine started on a broken database")
+		}
+	}
+	before := e.ShimPid()
+	start()
+	if now := e.ShimPid(); now != before || now == 0 {
+		t.Errorf("the shim that was there had pid %d, now it is %d", before, now)
+	}
+	endShim(t, e)
+	start()
+	harness.Eventually(t, "the shim of the failed start to end", func() bool { return e.ShimPid() == 0 })
+	if err := os.Rename(db+".good", db); err != nil {
+		t.Fatal(err)
+	}
+	e.Start()
+}
