@@ -170,7 +170,7 @@ func (c recovery) sweep(ctx context.Context) {
 func (c recovery) resume(ctx context.Context, r *container.Record) {
 	switch r.State.Status {
 	case container.Removing, container.Dead:
-		if err := (removal{c.core}).discard(ctx, c.live(r.ID), r, false); err != nil {
+		if err := removal(c).discard(ctx, c.live(r.ID), r, false); err != nil {
 			c.log.Warn("finish a removal", "container", r.Name, "error", err)
 		}
 	case container.Restarting:

@@ -44,7 +44,7 @@ func (v verbs) Remove(ctx context.Context, ref string, o RemoveOptions) error {
 			}
 			l.cancelRetry()
 		}
-		err = removal{v.core}.discard(ctx, l, r, o.Volumes)
+		err = removal(v).discard(ctx, l, r, o.Volumes)
 		end()
 		return err
 	}

@@ -294,7 +294,7 @@ func TestMisbehavingRegistries(t *testing.T) {
 		"401, no challenge":   {status(401, ""), "pull access denied"},
 		"429 for ever":        {status(429, "", "Retry-After", "3600"), "toomanyrequests"},
 		"500":                 {status(500, "oops"), "500"},
-		"redirects in a ring": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, 307) }, "redirects"},
+		"redirects in a ring": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect) }, "redirects"},
 		"schema 1": {manifest("application/vnd.docker.distribution.manifest.v1+prettyjws",
 			`{"schemaVersion":1,"name":"small","tag":"1","fsLayers":[],"history":[]}`), "schema"},
 		"null":             {manifest(docker2, `null`), ""},
