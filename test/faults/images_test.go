@@ -291,10 +291,12 @@ func TestMisbehavingRegistries(t *testing.T) {
 		"401, token server 401": {func(w http.ResponseWriter, r *http.Request) {
 			status(401, "", "WWW-Authenticate", `Bearer realm="http://`+f.Host+`/token",service="x"`)(w, r)
 		}, "pull access denied"},
-		"401, no challenge":   {status(401, ""), "pull access denied"},
-		"429 for ever":        {status(429, "", "Retry-After", "3600"), "toomanyrequests"},
-		"500":                 {status(500, "oops"), "500"},
-		"redirects in a ring": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect) }, "redirects"},
+		"401, no challenge": {status(401, ""), "pull access denied"},
+		"429 for ever":      {status(429, "", "Retry-After", "3600"), "toomanyrequests"},
+		"500":               {status(500, "oops"), "500"},
+		"redirects in a ring": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
+		}, "redirects"},
 		"schema 1": {manifest("application/vnd.docker.distribution.manifest.v1+prettyjws",
 			`{"schemaVersion":1,"name":"small","tag":"1","fsLayers":[],"history":[]}`), "schema"},
 		"null":             {manifest(docker2, `null`), ""},
