@@ -3,7 +3,9 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -82,4 +84,35 @@ func TestShimOfFailedStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.Start()
+}
+
+// The error of a start is said once, whoever waits for the container's end.
+func TestFailedStartIsToldOnce(t *testing.T) {
+	e := engine(t)
+	for name, cli := range map[string]func(args ...string) harness.Result{"docker": e.Docker, "berth": e.Berth} {
+		for _, rm := range []bool{true, false} {
+			args := []string{"run", "-i", "--rm", "--name", "web", "busybox", "nosuch"}
+			if !rm {
+				args = slices.DeleteFunc(args, func(s string) bool { return s == "--rm" })
+			}
+			r := cli(args...)
+			if n := strings.Count(r.Err, "executable file not found"); r.Code != 127 || n != 1 || strings.Contains(r.Err, "rror waiting") {
+				t.Errorf("%s, --rm %v: exit %d, told %d times: %s", name, rm, r.Code, n, r.Err)
+			}
+			if !rm {
+				e.OK("rm", "web")
+			}
+		}
+	}
+	if left := e.OK("ps", "-aq"); left != "" {
+		t.Errorf("--rm left %s", left)
+	}
+}
+
+// What images lists can be looked up, as docker-py does with each.
+func TestListedImagesAreFound(t *testing.T) {
+	e := engine(t)
+	for _, id := range strings.Fields(e.DockerOK("images", "-aq", "--no-trunc")) {
+		e.DockerOK("image", "inspect", id)
+	}
 }
