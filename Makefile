@@ -10,7 +10,7 @@ BINARIES := berth berthd berth-shim berth-runtime berth-init
 # Debian packages: what the demo runs on, what the tests judge with, what the
 # benchmark measures against.
 DEMO_PACKAGES  := busybox-static docker-registry iproute2 curl ca-certificates
-TEST_PACKAGES  := $(DEMO_PACKAGES) skopeo docker-cli python3 qemu-system-x86 kmod
+TEST_PACKAGES  := $(DEMO_PACKAGES) skopeo umoci docker-cli python3 qemu-system-x86 kmod
 BENCH_PACKAGES := $(TEST_PACKAGES) docker.io podman netavark crun runc iptables
 
 .PHONY: all build test lint demo bench vm install uninstall clean packages-demo packages-test packages-bench

@@ -21,13 +21,19 @@ func Layers(t testing.TB, count, size int) [][]byte {
 	for i := range count {
 		content := make([]byte, size)
 		_, _ = rand.NewChaCha8([32]byte{byte(i), byte(count)}).Read(content)
-		layers = append(layers, TarGzip(t, &tar.Header{Name: fmt.Sprint("layer", i), Mode: 0o644, Size: int64(size)}, content))
+		layers = append(layers, TarGzip(t, Entry{tar.Header{Name: fmt.Sprint("layer", i), Mode: 0o644}, content}))
 	}
 	return layers
 }
 
-// TarGzip is a tar of one file, packed.
-func TarGzip(t testing.TB, h *tar.Header, content []byte) []byte {
+// Entry is one entry of a layer; Size, and the time if there is none, are filled in.
+type Entry struct {
+	tar.Header
+	Content []byte
+}
+
+// TarGzip is a tar, packed.
+func TarGzip(t testing.TB, entries ...Entry) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
@@ -35,12 +41,18 @@ func TarGzip(t testing.TB, h *tar.Header, content []byte) []byte {
 		t.Fatal(err)
 	}
 	w := tar.NewWriter(z)
-	h.ModTime = time.Unix(1700000000, 0)
-	if err := w.WriteHeader(h); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write(content); err != nil {
-		t.Fatal(err)
+	for _, e := range entries {
+		h := e.Header
+		h.Size = int64(len(e.Content))
+		if h.ModTime.IsZero() {
+			h.ModTime = time.Unix(1700000000, 0)
+		}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(e.Content); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
