@@ -85,6 +85,7 @@ func (s attaching) admit(p *proc) {
 
 func (s attaching) leave(k key, a *attached) {
 	a.stream.End()
+	defer a.stream.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var rest []*attached

@@ -28,6 +28,7 @@ func (s ending) finish(p *proc, status syscall.WaitStatus, unknown string) {
 	p.mu.Lock()
 	pumps := p.pumps
 	p.mu.Unlock()
+	p.hub.HurryUp()
 	for _, pump := range pumps {
 		pump.Finish()
 	}
