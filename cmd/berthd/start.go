@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -123,11 +124,23 @@ func (d *daemon) lock(cfg config.Config) error {
 	return nil
 }
 
+// hidden is what a container of the image host must not reach besides the data
+// root: whoever talks to a socket is root on the host.
+func hidden(cfg config.Config) []string {
+	paths := []string{cfg.ExecRoot}
+	for _, host := range cfg.Hosts {
+		if path, ok := strings.CutPrefix(host, "unix://"); ok {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
 // parts are the binaries that the engine works with.
 type parts struct{ shim, init string }
 
 func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *slog.Logger) (*engine.Engine, *image.Store, error) {
-	images, err := image.Open(ctx, image.Options{Root: cfg.DataRoot, Hidden: []string{cfg.ExecRoot}, PlainHTTP: cfg.InsecureRegistries, Log: log})
+	images, err := image.Open(ctx, image.Options{Root: cfg.DataRoot, Hidden: hidden(cfg), PlainHTTP: cfg.InsecureRegistries, Log: log})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -170,3 +170,17 @@ func TestDoors(t *testing.T) {
 		t.Errorf("berth-init was changed: %v", err)
 	}
 }
+
+// The image host shows neither the engine's sockets nor its roots, wherever
+// they are.
+func TestHostImageHidesTheEngine(t *testing.T) {
+	e := engine(t)
+	for _, path := range []string{e.Socket, filepath.Join(e.ExecRoot, "shim.sock"), filepath.Join(e.DataRoot, "engine.db")} {
+		if _, err := os.Stat(path); err != nil {
+			t.Fatal(err)
+		}
+		if r := e.Berth("run", "--rm", "host", "ls", path); r.Code == 0 {
+			t.Errorf("%s is seen in a container", path)
+		}
+	}
+}
