@@ -14,6 +14,7 @@ import (
 // terminal and stdio, and hands its master to the runtime.
 func (s *starter) console() error {
 	if !s.config.Process.Terminal {
+		ownNull()
 		return nil
 	}
 	master, err := openMaster()
@@ -50,6 +51,46 @@ func (s *starter) console() error {
 		return fmt.Errorf("hand over the terminal: %w", err)
 	}
 	return nil
+}
+
+// ownNull puts the container's null device in place of the runtime's, which no
+// path in the container leads to. Without one it stays: it is harmless.
+func ownNull() {
+	own := -1
+	for fd := range 3 {
+		if !isNull(fd) {
+			continue
+		}
+		if own < 0 {
+			if own = openNull(); own < 0 {
+				return
+			}
+			defer unix.Close(own)
+		}
+		_ = unix.Dup3(own, fd, 0) // both are open
+	}
+}
+
+func openNull() int {
+	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1
+	}
+	defer unix.Close(root)
+	fd, err := mount.OpenIn(root, "/dev/null", unix.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return -1
+	}
+	if !isNull(fd) {
+		unix.Close(fd)
+		return -1
+	}
+	return fd
+}
+
+func isNull(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }
 
 func openMaster() (int, error) {
