@@ -101,18 +101,27 @@ func (s attaching) leave(k key, a *attached) {
 
 // wait returns the process of the stream; nil if the client went or none came.
 func (a *attached) wait() *proc {
-	for {
+	for gone := false; ; {
 		select {
-		case p := <-a.bound:
-			a.stream.Conn.SetReadDeadline(time.Time{})
+		case p := <-a.bound: // also for a client that went meanwhile: its input ends
+			a.listen()
 			return p
 		default:
 		}
-		err := unixsock.WaitHangup(a.stream.Conn)
-		if a.over() || err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+		if gone {
 			return nil
 		}
-		a.stream.Conn.SetReadDeadline(time.Time{})
+		err := unixsock.WaitHangup(a.stream.Conn)
+		gone = a.over() || !errors.Is(err, os.ErrDeadlineExceeded)
+		a.listen()
+	}
+}
+
+// listen takes the deadline back by which admit woke a reader, not the stream's end.
+func (a *attached) listen() {
+	a.stream.Conn.SetReadDeadline(time.Time{})
+	if a.over() {
+		a.stream.Conn.SetReadDeadline(time.Now().Add(time.Second))
 	}
 }
 
@@ -130,10 +139,10 @@ func (a *attached) over() bool {
 func (a *attached) untilGone() {
 	for {
 		err := unixsock.WaitHangup(a.stream.Conn)
-		if err == nil || a.over() || !errors.Is(err, os.ErrDeadlineExceeded) {
+		if a.over() || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
-		a.stream.Conn.SetReadDeadline(time.Time{})
+		a.listen()
 	}
 }
 
@@ -150,7 +159,7 @@ func (s attaching) feed(p *proc, a *attached) {
 			break
 		}
 		if err != nil {
-			a.stream.Conn.SetReadDeadline(time.Time{})
+			a.listen()
 		}
 	}
 	if st := p.snapshot(); st.StdinOnce && !st.TTY {
