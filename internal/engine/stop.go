@@ -102,6 +102,8 @@ func stopWith(r *container.Record, signal string, timeout *int) (syscall.Signal,
 
 // signal sends it and thaws a paused container, so that it can act.
 func (v verbs) signal(ctx context.Context, r *container.Record, sig syscall.Signal) error {
+	// Before it is sent: the end that it causes is told after it.
+	v.tell(r, events.ActionKill, map[string]string{"signal": strconv.Itoa(int(sig))})
 	err := v.deps.Shim.Signal(ctx, r.ID, "", sig)
 	if errdefs.IsNotFound(err) || errors.Is(err, syscall.ESRCH) {
 		return nil // it has ended meanwhile
@@ -109,7 +111,6 @@ func (v verbs) signal(ctx context.Context, r *container.Record, sig syscall.Sign
 	if err != nil {
 		return fmt.Errorf("signal container %s: %w", r.ID, err)
 	}
-	v.tell(r, events.ActionKill, map[string]string{"signal": strconv.Itoa(int(sig))})
 	if r.State.Status == container.Paused {
 		return v.thaw(ctx, r)
 	}
