@@ -2,13 +2,16 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/berth-containers/berth/internal/distribution"
 	"github.com/berth-containers/berth/internal/image/manifest"
 	"github.com/berth-containers/berth/internal/image/name"
 	"github.com/berth-containers/berth/internal/image/progress"
 	"github.com/berth-containers/berth/internal/image/transfer"
+	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 )
 
@@ -29,8 +32,25 @@ func (s *Store) Pull(ctx context.Context, ref, platform string, creds Credential
 		return Image{}, err
 	}
 	img, err := s.pull(ctx, named, platform, creds, progress.To(tell))
+	if keepErr := s.keepFetched(ctx, err); keepErr != nil {
+		s.depot.Log.Warn("keep what was fetched", "error", keepErr)
+	}
 	done(err)
 	return img, err
+}
+
+// keepFetched keeps the layers of a pull that can be tried again. On a full
+// disk they would only be in the way.
+func (s *Store) keepFetched(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return s.depot.Resumed(ctx)
+	case errors.Is(err, syscall.ENOSPC):
+		return nil
+	case ctx.Err() != nil, errdefs.IsUnavailable(err):
+		return s.depot.Keep(ctx)
+	}
+	return nil
 }
 
 // Tags lists the tags that the registry has of a repository.

@@ -24,6 +24,7 @@ import (
 // front stands before a registry and can misbehave in its place.
 type front struct {
 	Host   string
+	server *httptest.Server
 	behave atomic.Pointer[http.HandlerFunc]
 	next   http.Handler
 	sent   atomic.Int64 // bytes of blobs
@@ -36,9 +37,9 @@ func newFront(t *testing.T, registry string) *front {
 	t.Helper()
 	f := &front{next: httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: registry})}
 	f.release()
-	server := httptest.NewServer(f)
-	t.Cleanup(server.Close)
-	f.Host = strings.TrimPrefix(server.URL, "http://")
+	f.server = httptest.NewServer(f)
+	t.Cleanup(f.server.Close)
+	f.Host = strings.TrimPrefix(f.server.URL, "http://")
 	return f
 }
 
@@ -106,20 +107,21 @@ func fiveLayers(t *testing.T, e *harness.Engine, registry, name string, size int
 }
 
 // size is what the store has on disk, in bytes.
-func size(t *testing.T, e *harness.Engine) int64 {
-	t.Helper()
+func size(e *harness.Engine) int64 {
+	return sizeOf(filepath.Join(e.DataRoot, "images")) + sizeOf(filepath.Join(e.DataRoot, "snapshots")) + sizeOf(filepath.Join(e.DataRoot, "rootfs"))
+}
+
+func sizeOf(dir string) int64 {
 	var total int64
-	for _, dir := range []string{"images", "snapshots", "rootfs"} {
-		_ = filepath.WalkDir(filepath.Join(e.DataRoot, dir), func(_ string, d fs.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() {
-				return nil
-			}
-			if info, err := d.Info(); err == nil {
-				total += info.Size()
-			}
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
 			return nil
-		})
-	}
+		}
+		if info, err := d.Info(); err == nil {
+			total += info.Size()
+		}
+		return nil
+	})
 	return total
 }
 
@@ -128,7 +130,14 @@ func size(t *testing.T, e *harness.Engine) int64 {
 func shrunk(t *testing.T, e *harness.Engine, most int64) {
 	t.Helper()
 	const slack = 10 << 20
-	harness.Eventually(t, fmt.Sprintf("the store to shrink to %d bytes", most), func() bool { return size(t, e) <= most+slack })
+	harness.Eventually(t, fmt.Sprintf("the store to shrink to %d bytes", most), func() bool { return size(e) <= most+slack })
+}
+
+// arrived waits until the engine has so many bytes of blobs: what the front has
+// sent may still be on its way.
+func arrived(t *testing.T, e *harness.Engine, bytes int64) {
+	t.Helper()
+	harness.Eventually(t, "the bytes to arrive", func() bool { return sizeOf(filepath.Join(e.DataRoot, "images")) >= bytes })
 }
 
 // valid has skopeo read the layout.
@@ -169,7 +178,7 @@ func TestKillEngineWhilePulling(t *testing.T) {
 		}
 		e.Start()
 		valid(t, e, "busybox:latest")
-		if got := size(t, e); got > 3*total {
+		if got := size(e); got > 3*total {
 			t.Errorf("round %d: %d bytes on disk for an image of %d", round, got, total)
 		}
 		if strings.Contains(e.OK("images"), "big") {
@@ -199,6 +208,7 @@ func TestInterruptedPull(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-silent
+	arrived(t, e, total*2/5)
 	if err := pull.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
@@ -207,6 +217,38 @@ func TestInterruptedPull(t *testing.T) {
 	}
 	f.release()
 	e.OK("pull", ref)
+	if got := f.sent.Load(); got >= total*3/4 {
+		t.Errorf("the second pull fetched %d bytes of %d: it did not resume", got, total)
+	}
+	shrunk(t, e, 2*total)
+}
+
+func TestRegistryDiesWhilePulling(t *testing.T) {
+	e := harness.New(t)
+	registry := harness.Registry(t)
+	total := fiveLayers(t, e, registry, "big:1", 8<<20)
+	f := newFront(t, registry)
+	ref := f.Host + "/big:1"
+	silent := f.hold(total / 2)
+	var said bytes.Buffer
+	pull := e.Command("berth", "pull", "-q", ref)
+	pull.Stderr = &said
+	if err := pull.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-silent
+	arrived(t, e, total*2/5)
+	f.set(status(503, ""))
+	f.server.CloseClientConnections()
+	if err := pull.Wait(); err == nil || strings.Count(strings.TrimSpace(said.String()), "\n") > 0 || said.Len() == 0 {
+		t.Errorf("pull from a dead registry: %v, %q, want one line", err, said.String())
+	}
+	if strings.Contains(e.OK("images"), "big") {
+		t.Error("an image appeared")
+	}
+	f.set(nil)
+	f.release()
+	e.OK("pull", "-q", ref)
 	if got := f.sent.Load(); got >= total*3/4 {
 		t.Errorf("the second pull fetched %d bytes of %d: it did not resume", got, total)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	leaseLabel = "berth.lease" // "work" or "rootfs"
+	leaseLabel = "berth.lease" // "work", "resume" or "rootfs"
 	rootfsID   = "rootfs"      // the lease of the chains that have a rootfs
 )
 

@@ -276,7 +276,7 @@ func (s *Installer) keepPart(ctx context.Context, ref string, desc ocispec.Descr
 	var bad mismatch
 	// On a full disk it would only be in the way.
 	full := errors.Is(cause, syscall.ENOSPC) || errors.Is(context.Cause(ctx), syscall.ENOSPC)
-	if err == nil && !full && st.Offset < desc.Size && st.Offset > 0 && !errors.As(cause, &bad) && !errdefs.IsInvalidArgument(cause) {
+	if err == nil && !full && st.Offset <= desc.Size && st.Offset > 0 && !errors.As(cause, &bad) && !errdefs.IsInvalidArgument(cause) {
 		return cause
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), depot.CleanTime)
