@@ -1,9 +1,13 @@
 package image
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/berth-containers/berth/internal/image/manifest"
 	"github.com/containerd/containerd/v2/core/images/archive"
@@ -28,10 +32,65 @@ func (s *Store) Save(ctx context.Context, refs []string, w io.Writer) error {
 		opts = append(opts, opt)
 	}
 	opts = append(opts, archive.WithPlatform(platforms.All))
-	if err := archive.Export(ctx, s.depot.Blobs, w, opts...); err != nil {
+	if err := s.export(ctx, w, opts); err != nil {
 		return fmt.Errorf("save: %w", err)
 	}
 	return nil
+}
+
+// export writes the archive; containerd's has the images of manifest.json in
+// any order.
+func (s *Store) export(ctx context.Context, w io.Writer, opts []archive.ExportOpt) error {
+	r, pipe := io.Pipe()
+	exported := make(chan error, 1)
+	go func() {
+		err := archive.Export(ctx, s.depot.Blobs, pipe, opts...)
+		pipe.CloseWithError(err)
+		exported <- err
+	}()
+	err := sortManifest(w, r)
+	r.CloseWithError(err)
+	if exportErr := <-exported; err == nil {
+		err = exportErr
+	}
+	return err
+}
+
+func sortManifest(w io.Writer, r io.Reader) error {
+	in, out := tar.NewReader(r), tar.NewWriter(w)
+	for {
+		h, err := in.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		body := io.Reader(in)
+		if h.Name == "manifest.json" {
+			var list []json.RawMessage
+			if err := json.NewDecoder(in).Decode(&list); err != nil {
+				return fmt.Errorf("sort manifest.json: %w", err)
+			}
+			slices.SortFunc(list, func(a, b json.RawMessage) int { return bytes.Compare(a, b) })
+			b, err := json.Marshal(list)
+			if err != nil {
+				return fmt.Errorf("sort manifest.json: %w", err)
+			}
+			h.Size, body = int64(len(b)), bytes.NewReader(b)
+		}
+		if err := out.WriteHeader(h); err != nil {
+			return err
+		}
+		if _, err := io.Copy(out, body); err != nil {
+			return err
+		}
+	}
+	if err := out.Close(); err != nil {
+		return err
+	}
+	_, err := io.Copy(io.Discard, r) // what follows the end marker
+	return err
 }
 
 func (s *Store) exported(ctx context.Context, ref string) (archive.ExportOpt, error) {
