@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/berth-containers/berth/internal/config"
-	"github.com/berth-containers/berth/internal/sys/resident"
 	"github.com/berth-containers/berth/internal/version"
 )
 
@@ -65,9 +64,8 @@ func run(args []string) error {
 		return err
 	}
 	notify("READY=1")
-	if err := resident.Trim(); err != nil {
-		log.Debug("memory of the start is kept", "error", err)
-	}
+	// What only the start needed goes back to the system.
+	debug.FreeOSMemory()
 	log.Info("berthd serves the Docker API", "hosts", cfg.Hosts, "version", version.Version)
 
 	select {
