@@ -144,18 +144,15 @@ func CheckConfig(c *container.Config) error {
 			return err
 		}
 	}
-	if len(c.Hostname) > 64 {
-		return invalid("hostname %q is longer than the kernel's 64 characters", c.Hostname)
-	}
 	for _, e := range c.Env {
 		if name, _, _ := strings.Cut(e, "="); name == "" {
 			return invalid("invalid environment variable: %s", e)
 		}
-		if strings.ContainsRune(e, 0) {
-			return invalid("an environment variable contains a zero byte")
-		}
 	}
-	return nil
+	if err := checkProgram(c); err != nil {
+		return err
+	}
+	return checkNames(c)
 }
 
 // HostConfig returns the user's host configuration (nil: nothing asked for) with
@@ -222,6 +219,12 @@ func CheckHostConfig(h *container.HostConfig, c *container.Config) error {
 		if !m.ok {
 			return invalid("invalid %s mode: %v", m.name, m.mode)
 		}
+	}
+	if err := checkRuntime(h.Runtime); err != nil {
+		return err
+	}
+	if err := checkResolver(h); err != nil {
+		return err
 	}
 	if len(h.Links) > 0 {
 		return invalid("links are not supported; use a name in --add-host, or the containers' addresses")

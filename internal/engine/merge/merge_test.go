@@ -1,6 +1,7 @@
 package merge
 
 import (
+	"net/netip"
 	"reflect"
 	"strings"
 	"syscall"
@@ -56,6 +57,7 @@ func TestConfig(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
+	long := strings.Repeat("n", 65)
 	for _, tc := range []struct {
 		c    *container.Config
 		h    *container.HostConfig
@@ -69,6 +71,23 @@ func TestRefusals(t *testing.T) {
 		{nil, &container.HostConfig{PidMode: "bogus"}, "invalid PID mode: bogus"},
 		{nil, &container.HostConfig{LogConfig: container.LogConfig{Type: "syslog"}}, `unknown log driver "syslog": use ring, json-file or none`},
 		{nil, &container.HostConfig{Links: []string{"a"}}, "links are not supported; use a name in --add-host, or the containers' addresses"},
+		{&container.Config{Cmd: []string{"x", "a\x00b"}}, nil, `invalid command "a\x00b": it contains a zero byte`},
+		{&container.Config{Entrypoint: []string{"\x00"}}, nil, `invalid --entrypoint "\x00": it contains a zero byte`},
+		{&container.Config{Cmd: []string{"x"}, Env: []string{"A=\x00"}}, nil, `invalid --env "A=\x00": it contains a zero byte`},
+		{&container.Config{Cmd: []string{"x"}, WorkingDir: "/a\x00"}, nil, `invalid --workdir "/a\x00": it contains a zero byte`},
+		{&container.Config{Cmd: []string{"x"}, User: "u\x00"}, nil, `invalid --user "u\x00": it contains a zero byte`},
+		{&container.Config{Cmd: []string{"x"}, Hostname: "a\nb"}, nil, `invalid --hostname "a\nb": it contains a control character`},
+		{&container.Config{Cmd: []string{"x"}, Hostname: "a\x00"}, nil, `invalid --hostname "a\x00": it contains a control character`},
+		{&container.Config{Cmd: []string{"x"}, Hostname: long}, nil, `invalid --hostname "` + long + `": it is longer than the kernel's 64 bytes`},
+		{&container.Config{Cmd: []string{"x"}, Domainname: "a\tb"}, nil, `invalid --domainname "a\tb": it contains a control character`},
+		{&container.Config{Cmd: []string{"x"}, Domainname: long}, nil, `invalid --domainname "` + long + `": it is longer than the kernel's 64 bytes`},
+		{nil, &container.HostConfig{DNS: []netip.Addr{netip.MustParseAddr("fe80::1%a\nb")}}, `invalid --dns "fe80::1%a\nb": it contains a control character`},
+		{nil, &container.HostConfig{DNSSearch: []string{"a\nb"}}, `invalid --dns-search "a\nb": it contains a control character`},
+		{nil, &container.HostConfig{DNSOptions: []string{"ndots:1\r"}}, `invalid --dns-option "ndots:1\r": it contains a control character`},
+		{nil, &container.HostConfig{ExtraHosts: []string{"a:fe80::1%\nb"}}, `invalid --add-host "a:fe80::1%\nb": it contains a control character`},
+		{nil, &container.HostConfig{ExtraHosts: []string{"a"}}, `invalid --add-host "a": write it as name:address`},
+		{nil, &container.HostConfig{ExtraHosts: []string{"a:b"}}, `invalid --add-host "a:b": write it as name:address`},
+		{nil, &container.HostConfig{Runtime: "runsc"}, "unknown or invalid runtime name: runsc"},
 		{nil, &container.HostConfig{NetworkMode: "container:x", PublishAllPorts: true}, "conflicting options: port publishing and the container type network mode"},
 	} {
 		c := tc.c
@@ -92,6 +111,20 @@ func TestDefaults(t *testing.T) {
 	}
 	if err := CheckHostConfig(h, &container.Config{}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestAccepted(t *testing.T) {
+	c := &container.Config{Cmd: []string{"sh", "-c", "a\nb"}, Env: []string{"A=1\n2"}, Hostname: strings.Repeat("n", 64), Domainname: "example.org"}
+	if err := CheckConfig(c); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"", "berth", "runc"} {
+		h := HostConfig(&container.HostConfig{Runtime: name, ExtraHosts: []string{"a:10.0.0.1", "b=::1", "c:host-gateway"},
+			DNS: []netip.Addr{netip.MustParseAddr("10.0.0.2")}, DNSSearch: []string{"."}, DNSOptions: []string{"ndots:2"}}, true)
+		if err := CheckHostConfig(h, c); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
 	}
 }
 
