@@ -198,6 +198,7 @@ func TestFailures(t *testing.T) {
 		{name: "not executable", args: []string{"noexec"}, kind: errdefs.IsPermissionDenied, text: `exec: "noexec": permission denied`},
 		{name: "a directory", args: []string{"/etc"}, kind: errdefs.IsPermissionDenied, text: `exec: "/etc": permission denied`},
 		{name: "no program", args: []string{"plain"}, kind: errdefs.IsPermissionDenied, text: `exec /bin/plain: exec format error`},
+		{name: "an argument too long", args: []string{"true", strings.Repeat("a", 128<<10)}, kind: errdefs.IsInvalidArgument, text: "argument list too long"},
 		{name: "no command", args: nil, kind: errdefs.IsInvalidArgument, text: "no command specified"},
 		{name: "unknown user", args: []string{"true"}, change: func(s *specs.Spec) { s.Process.User.Username = "ghost" },
 			kind: errdefs.IsInvalidArgument, text: "unable to find user ghost: no matching entries in passwd file"},

@@ -61,6 +61,9 @@ func run(args, env []string) error {
 		return program.Denied(args[0])
 	case errors.Is(err, unix.ENOEXEC):
 		return &wire.Failure{Cause: wire.Denied, Message: fmt.Sprintf("exec %s: exec format error", path)}
+	case errors.Is(err, unix.E2BIG):
+		return &wire.Failure{Cause: wire.Invalid, Message: fmt.Sprintf("exec %s: argument list too long: "+
+			"the arguments and the environment are more than the kernel takes; give large data by a file or stdin", path)}
 	}
 	return fmt.Errorf("exec %s: %w", path, err)
 }
