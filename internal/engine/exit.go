@@ -63,6 +63,19 @@ func (c *core) finish(ctx context.Context, l *live, e shim.Exit) error {
 	if before == nil || e.Pid != 0 && e.Pid != before.State.Pid {
 		return nil // removed; or the end of a stray, told when the next run had begun
 	}
+	return c.settle(ctx, l, c.end(l, run, before, e))
+}
+
+// ending is a run whose end is known and not yet put away.
+type ending struct {
+	run    *run
+	record *container.Record // after it
+	pause  time.Duration     // before the next run, if again
+	again  bool
+}
+
+// end publishes how a run ended and wakes who waits for it.
+func (c *core) end(l *live, run *run, before *container.Record, e shim.Exit) ending {
 	pause, again := c.again(l, before, e)
 	after := c.records.Update(e.ID, func(r *container.Record) { ended(r, e, again) })
 	run.exit = e
@@ -74,7 +87,7 @@ func (c *core) finish(ctx context.Context, l *live, e shim.Exit) error {
 		l.wake(answerOf(after), func(w api.WaitCondition) bool { return w != api.WaitConditionRemoved })
 	}
 	c.tellDie(after, e)
-	return c.settle(ctx, l, run, after, pause, again)
+	return ending{run, after, pause, again}
 }
 
 // ended is the record after a run.
@@ -113,10 +126,11 @@ func (c *core) again(l *live, r *container.Record, e shim.Exit) (pause time.Dura
 }
 
 // settle does what nobody has to wait for.
-func (c *core) settle(ctx context.Context, l *live, run *run, r *container.Record, pause time.Duration, again bool) error {
+func (c *core) settle(ctx context.Context, l *live, e ending) error {
+	r := e.record
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
-	defer close(run.settled)
+	defer close(e.run.settled)
 	freed := make(chan error, 1)
 	go func() { freed <- c.freeNetwork(ctx, r) }()
 	var stored, err error
@@ -132,8 +146,8 @@ func (c *core) settle(ctx context.Context, l *live, run *run, r *container.Recor
 	} else {
 		c.keepLater(r.ID)
 	}
-	if now := c.records.Get(r.ID); again && now != nil && now.State.Status == container.Restarting {
-		c.planRun(l, pause)
+	if now := c.records.Get(r.ID); e.again && now != nil && now.State.Status == container.Restarting {
+		c.planRun(l, e.pause)
 	}
 	return errors.Join(stored, err)
 }

@@ -349,6 +349,7 @@ type bench struct {
 	*testing.T
 	w          *world
 	root, exec string
+	parent     string // of cgroups
 }
 
 func newBench(t *testing.T) *bench {
@@ -361,7 +362,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) open() {
 	b.Helper()
 	var err error
-	b.Engine, err = New(b.Context(), Config{DataRoot: b.root, ExecRoot: b.exec, Version: "test", InsecureRegistries: []string{"r:5000"}},
+	b.Engine, err = New(b.Context(), Config{DataRoot: b.root, ExecRoot: b.exec, CgroupParent: b.parent, Version: "test", InsecureRegistries: []string{"r:5000"}},
 		Deps{Shim: b.w, Networks: fakeNetworks{b.w}, Images: fakeImages{b.w}, Rootfs: fakeRootfs{b.w}, Spec: b.w.buildSpec}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/restart"
 	"github.com/berth-containers/berth/internal/shim"
+	"github.com/berth-containers/berth/internal/sys/cgroup"
 )
 
 // recovery makes records, shim and kernel agree when the engine starts, and
@@ -34,17 +37,18 @@ func (c recovery) run(ctx context.Context) error {
 		c.addLive(r.ID)
 		c.useVolumes(r)
 	}
-	lost := c.adopt(all, running)
+	over := c.adopt(all, running)
 	if err := c.deps.Networks.Restore(ctx, c.endpoints()); err != nil {
 		return fmt.Errorf("restore the network: %w", err)
 	}
 	c.dropStrays(ctx, running)
 	c.sweep(ctx)
-	c.watch()
-	for _, e := range lost {
-		c.exited(e)
+	// Before the watch tells of them again, and before anybody can ask.
+	for _, e := range over {
+		c.conclude(e)
 	}
-	for _, r := range c.records.All() {
+	c.watch()
+	for _, r := range all { // as they were found: what has just ended is in hand
 		c.resume(ctx, r)
 	}
 	return nil
@@ -73,10 +77,16 @@ func (c recovery) useVolumes(r *container.Record) {
 	}
 }
 
-// adopt takes the runs over that go on in the shim or ended in it (their exits
-// come by the watch), and returns the exits of those that nobody knows of.
-func (c recovery) adopt(all []*container.Record, running map[string]shim.Status) []shim.Exit {
-	var lost []shim.Exit
+// over is a run that was recorded as going on and has ended.
+type over struct {
+	exit   shim.Exit
+	cgroup string // to be removed: no shim does it
+}
+
+// adopt takes the runs over that go on in the shim, and returns those that
+// ended in it or that it does not know.
+func (c recovery) adopt(all []*container.Record, running map[string]shim.Status) []over {
+	var list []over
 	for _, r := range all {
 		if !r.State.Status.Alive() {
 			continue
@@ -84,12 +94,53 @@ func (c recovery) adopt(all []*container.Record, running map[string]shim.Status)
 		c.live(r.ID).setRun(adopted())
 		s, ok := running[r.ID]
 		if !ok {
-			lost = append(lost, unknown(r.ID, "its shim was gone when the engine started; the host may have been restarted"))
+			why := "its shim was gone when the engine started; the host may have been restarted"
+			list = append(list, over{unknown(r.ID, why), r.State.CgroupPath})
 			continue
 		}
-		c.records.Update(r.ID, func(r *container.Record) { seen(r, s) })
+		after := c.records.Update(r.ID, func(r *container.Record) { seen(r, s) })
+		if s.Exit != nil && (s.Exit.Pid == 0 || s.Exit.Pid == after.State.Pid) {
+			list = append(list, over{exit: *s.Exit})
+		}
 	}
-	return lost
+	return list
+}
+
+// conclude publishes the end of a run at once and puts it away in the background.
+func (c recovery) conclude(o over) {
+	l, before := c.live(o.exit.ID), c.records.Get(o.exit.ID)
+	e := c.end(l, l.current(), before, o.exit)
+	c.background.Go(func() {
+		ctx, cancel := c.working(2 * cleanup)
+		defer cancel()
+		if err := c.removeCgroup(ctx, o.cgroup, before.State.Pid); err != nil {
+			c.log.Warn("remove the cgroup of a lost container", "container", before.Name, "cgroup", o.cgroup, "error", err)
+		}
+		if err := c.settle(ctx, l, e); err != nil {
+			c.log.Error("put a run away", "container", before.ID, "error", err)
+		}
+	})
+}
+
+// removeCgroup removes what a run left below the engine's own parent, and ends
+// the processes in it, unless the run's first process is still among them. That
+// one is known by its place: a process that has got its number since is elsewhere.
+func (c recovery) removeCgroup(ctx context.Context, path string, pid int) error {
+	parent := filepath.Clean("/" + c.cfg.CgroupParent)
+	if path = filepath.Clean("/" + path); parent == "/" || !strings.HasPrefix(path, parent+"/") {
+		return nil
+	}
+	group := cgroup.Open(path)
+	pids, err := group.Pids()
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // v1 may still have it in other hierarchies
+		return err
+	}
+	if slices.Contains(pids, pid) {
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("process %d runs on in it without a shim; end it with: kill -9 %d", pid, pid))
+	}
+	ctx, cancel := context.WithTimeout(ctx, cleanup)
+	defer cancel()
+	return group.Remove(ctx)
 }
 
 func seen(r *container.Record, s shim.Status) {

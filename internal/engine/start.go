@@ -206,7 +206,7 @@ func (c *core) quietly(what string, f func() error) {
 	}
 }
 
-func (c *core) logConfig(r *container.Record) shim.LogConfig {
+func (c *places) logConfig(r *container.Record) shim.LogConfig {
 	l := r.HostConfig.LogConfig
 	return shim.LogConfig{Driver: l.Type, Dir: c.logDir(r.ID), Opts: l.Config}
 }
