@@ -25,13 +25,19 @@ var secrets = [...]string{
 	"/etc/ssh/ssh_host_*_key", "/etc/ssl/private/", "/etc/pki/tls/private/",
 	"/etc/krb5.keytab", "/etc/wireguard/", "/etc/NetworkManager/system-connections/",
 	"/etc/kubernetes/", "/etc/docker/key.json", "/etc/machine-id", "/etc/credstore/", "/etc/credstore.encrypted/",
-	"/root/.ssh/", "/root/.gnupg/", "/root/.docker/", "/root/.aws/", "/root/.kube/", "/root/.config/gcloud/",
-	"/root/.netrc", "/root/.git-credentials", "/root/.pgpass", "/root/.bash_history",
-	"/home/*/.ssh/", "/home/*/.gnupg/", "/home/*/.docker/", "/home/*/.aws/", "/home/*/.kube/", "/home/*/.config/gcloud/",
-	"/home/*/.netrc", "/home/*/.git-credentials", "/home/*/.pgpass",
+	"/etc/letsencrypt/", "/var/lib/cloud/",
 	"/var/lib/docker/", "/var/lib/containerd/", "/var/lib/containers/", "/var/lib/kubelet/", "/var/lib/systemd/random-seed",
 	"/var/lib/private/",
 }
+
+// personal are such of everybody's home directory.
+var personal = [...]string{
+	".ssh/", ".gnupg/", ".docker/", ".aws/", ".azure/", ".kube/", ".config/gcloud/", ".config/gh/", ".config/containers/auth.json",
+	".netrc", ".git-credentials", ".npmrc", ".vault-token", ".pgpass", ".bash_history",
+}
+
+// homes are where home directories are.
+var homes = [...]string{"/root", "/home/*"}
 
 // hostImage is the image "host". It has no layers and no blobs.
 func hostImage() Image {
@@ -69,7 +75,13 @@ func hostShell() string {
 // secrets and of ours that exist, each once, none below another one.
 func hostHidden(root string, ours []string) []string {
 	var paths []string
-	for _, pattern := range secrets {
+	patterns := secrets[:]
+	for _, home := range homes {
+		for _, p := range personal {
+			patterns = append(patterns, filepath.Join(home, p))
+		}
+	}
+	for _, pattern := range patterns {
 		matches, _ := filepath.Glob(filepath.Join(root, pattern)) // the patterns are well formed
 		paths = append(paths, matches...)
 	}
