@@ -122,6 +122,7 @@ type core struct {
 	volumes *volume.Store
 	execs   *execTable
 	started time.Time
+	starts  slots // taken with the container's turn in hand, never before it
 
 	closing    chan struct{}
 	closeOnce  sync.Once
@@ -152,7 +153,7 @@ func New(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (_ *Engin
 		return nil, err
 	}
 	c := &core{places: places{cfg}, announcer: announcer{cfg.DataRoot, events.New()}, liveTable: liveTable{lives: map[string]*live{}}, deps: deps, log: log,
-		execs: newExecTable(), started: time.Now(), closing: make(chan struct{})}
+		execs: newExecTable(), started: time.Now(), starts: make(slots, mostStarts), closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.close(ctx), lock.Close())

@@ -233,6 +233,12 @@ func (c *core) rerun(id string) {
 	if r.State.Status != container.Restarting {
 		return
 	}
+	free, err := c.starts.take(ctx)
+	if err != nil { // the others take long; or the engine ends, then nothing is planned
+		c.planRun(l, startsPause)
+		return
+	}
+	defer free()
 	if err := c.launch(ctx, l, r, r.RestartCount); err != nil && !closed(c.closing) {
 		c.log.Warn("restart a container", "container", r.Name, "error", err)
 	}

@@ -30,7 +30,6 @@ func (v verbs) Start(ctx context.Context, ref string) error {
 		return err
 	}
 	defer end()
-	ctx = context.WithoutCancel(ctx) // a client that goes away must not leave it in doubt whether it runs
 	switch r.State.Status {
 	case container.Running, container.Restarting:
 		return ErrNotModified
@@ -39,6 +38,12 @@ func (v verbs) Start(ctx context.Context, ref string) error {
 	case container.Removing, container.Dead:
 		return errdefs.ErrConflict.WithMessage("container is marked for removal and cannot be started")
 	}
+	free, err := v.starts.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer free()
+	ctx = context.WithoutCancel(ctx) // a client that goes away must not leave it in doubt whether it runs
 	l.resetBackoff()
 	return v.launch(ctx, l, r, 0)
 }

@@ -166,7 +166,8 @@ func (v verbs) Restart(ctx context.Context, ref, signal string, timeout *int) er
 	if err := v.Stop(ctx, ref, signal, timeout); err != nil && !errors.Is(err, ErrNotModified) {
 		return err
 	}
-	if err := v.Start(ctx, ref); err != nil && !errors.Is(err, ErrNotModified) {
+	// A client that goes away now must not leave it stopped.
+	if err := v.Start(context.WithoutCancel(ctx), ref); err != nil && !errors.Is(err, ErrNotModified) {
 		return err
 	}
 	if r, err := v.records.Find(ref); err == nil {
