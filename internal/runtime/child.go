@@ -41,6 +41,7 @@ type start struct {
 	pidNS    string        // joined around the fork
 	pidOf    int           // as pidNS, of this process
 	extra    *os.File
+	root     *os.File
 	doors    []*os.File // v1: through which the child enters the cgroup
 	stdio    [3]*os.File
 	terminal bool
@@ -87,7 +88,7 @@ func (r *Runtime) start(s start) (c *child, err error) {
 			files[i] = r.harmless(f)
 		}
 	}
-	files = append(files, s.extra)
+	files = append(files, s.extra, s.root)
 	files = append(files, s.doors...)
 	pidfd := -1
 	attr := &syscall.ProcAttr{Env: initEnv[:], Sys: &syscall.SysProcAttr{Cloneflags: uintptr(s.clone), PidFD: &pidfd}}

@@ -98,9 +98,14 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 		return nil, err
 	}
 	defer target.Close()
+	root, err := rootOf(o.Pid, target)
+	if err != nil {
+		return nil, goneOr(target, err)
+	}
+	defer root.Close()
 	var back undo.Stack
 	defer back.OnError(ctx, &err)
-	s := start{extra: target, stdio: o.Stdio, terminal: o.Process.Terminal}
+	s := start{extra: target, root: root, stdio: o.Stdio, terminal: o.Process.Terminal}
 	if p.all&unix.CLONE_NEWPID != 0 {
 		s.pidOf = o.Pid
 	}
@@ -119,4 +124,20 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 	}
 	ch.conn.Close()
 	return &Process{Pid: ch.pid, Pidfd: ch.pidfd, Console: ch.console, Warnings: ch.warnings}, nil
+}
+
+// rootOf opens the root directory of the process pid, which pidfd is of. Joining
+// a mount namespace leads to the root of that namespace, which is another one if
+// the container was made in a chroot.
+func rootOf(pid int, pidfd *os.File) (*os.File, error) {
+	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the container's root: %w", err)
+	}
+	// Alive now, so the number was not another's then.
+	if err := unix.PidfdSendSignal(int(rawFd(pidfd)), 0, nil, 0); err != nil {
+		root.Close()
+		return nil, fmt.Errorf("open the container's root: %w", err)
+	}
+	return root, nil
 }

@@ -30,6 +30,7 @@ type Engine struct {
 	Socket       string
 	CgroupParent string
 	Flags        []string // further flags for the next Start
+	Root         string   // the next Start is in this chroot, unless empty
 
 	t   testing.TB
 	cmd *exec.Cmd
@@ -93,6 +94,7 @@ func (e *Engine) TryStart() error {
 	}, e.Flags...)
 	e.cmd = exec.Command(Bin(e.t, "berthd"), args...)
 	e.cmd.Stdout, e.cmd.Stderr = e.log, e.log
+	e.cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: e.Root}
 	if err := e.cmd.Start(); err != nil {
 		return err
 	}

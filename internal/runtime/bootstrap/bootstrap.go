@@ -8,6 +8,7 @@
 package bootstrap
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -241,6 +242,9 @@ func (s *starter) enter() error {
 	}
 	if err := unix.Setns(wire.Extra, s.config.ExecFlags); err != nil {
 		return fmt.Errorf("join the container's namespaces: %w", err)
+	}
+	if err := errors.Join(unix.Fchdir(wire.RootDir), unix.Chroot(".")); err != nil {
+		return fmt.Errorf("enter the container's root: %w", err)
 	}
 	if err := s.console(); err != nil {
 		return err

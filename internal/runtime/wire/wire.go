@@ -22,7 +22,8 @@ const (
 	Control = 3
 	Self    = 4 // the init's own binary, which it executes
 	Extra   = 5 // exec: the container's pidfd; create: a listening gate, if Config.Gate
-	Doors   = 6 // the first of Config.Doors, to enter the v1 cgroups by
+	RootDir = 6 // exec: the container's root directory, O_PATH
+	Doors   = 7 // the first of Config.Doors, to enter the v1 cgroups by
 )
 
 // Kind is what a frame is.
