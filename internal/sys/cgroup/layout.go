@@ -207,6 +207,9 @@ func (h hierarchy) complete(parent, dir string) error {
 		if err != nil {
 			return err
 		}
+		if len(inherited) == 0 { // the parent was taken away and another is making it
+			return unix.ENOENT
+		}
 		if err := write(filepath.Join(dir, file), strings.Join(inherited, "")); err != nil {
 			return err
 		}
