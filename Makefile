@@ -10,7 +10,8 @@ BINARIES := berth berthd berth-shim berth-runtime berth-init
 # Debian packages: what the demo runs on, what the tests judge with, what the
 # benchmark measures against.
 DEMO_PACKAGES  := busybox-static docker-registry iproute2 curl ca-certificates
-TEST_PACKAGES  := $(DEMO_PACKAGES) skopeo umoci docker-cli python3 qemu-system-x86 kmod
+# (The race detector links with gcc.)
+TEST_PACKAGES  := $(DEMO_PACKAGES) gcc libc6-dev skopeo umoci docker-cli python3 qemu-system-x86 kmod
 BENCH_PACKAGES := $(TEST_PACKAGES) docker.io podman netavark crun runc iptables
 
 .PHONY: all build test lint demo bench vm install uninstall clean packages-demo packages-test packages-bench
@@ -35,7 +36,7 @@ lint:
 
 # -p 1: the black-box packages each look at the whole machine for leaks.
 test: packages-test build lint bin/kernel/vmlinuz
-	BERTH_BIN=$(CURDIR)/bin go test -race -timeout 20m ./internal/... ./cmd/...
+	BERTH_BIN=$(CURDIR)/bin CGO_ENABLED=1 go test -race -timeout 20m ./internal/... ./cmd/...
 	BERTH_BIN=$(CURDIR)/bin BERTH_KERNEL=$(CURDIR)/bin/kernel go test -p 1 -count=1 -timeout 20m ./test/...
 
 demo: packages-demo build
