@@ -33,14 +33,21 @@ func (s attaching) attach(conn *net.UnixConn, r shim.Request) {
 	a.stream.Stdin, a.stream.Stdout, a.stream.Stderr = q.Stdin, q.Stdout, q.Stderr
 	k := key{q.ID, q.ExecID}
 	s.join(k, a)
-	defer s.leave(k, a)
+	defer func() {
+		s.leave(k, a)
+		a.stream.End()
+		a.stream.Wait()
+	}()
 	// Output waits until the client has its response.
 	ok := respond(conn, nil, nil)
 	a.stream.Open()
-	if !ok {
-		return
+	var p *proc
+	if ok {
+		p = a.wait()
 	}
-	p := a.wait()
+	if p == nil {
+		p = s.leave(k, a)
+	}
 	if p == nil {
 		return
 	}
@@ -73,19 +80,25 @@ func (s attaching) admit(p *proc) {
 	delete(s.starting, p.key)
 	waiting := s.waiting[p.key]
 	delete(s.waiting, p.key)
+	fed := false
 	for _, a := range waiting {
 		p.hub.Add(a.stream)
 		a.bound <- p
+		fed = fed || a.stream.Stdin
 	}
 	s.mu.Unlock()
+	// An exec's client comes before it: this one has gone, and no other will come.
+	if p.key.execID != "" && !fed && !p.state.TTY {
+		s.closeStdin(p)
+	}
 	for _, a := range waiting {
 		a.stream.Conn.SetReadDeadline(time.Unix(1, 0)) // wakes wait
 	}
 }
 
-func (s attaching) leave(k key, a *attached) {
-	a.stream.End()
-	defer a.stream.Wait()
+// leave lets the stream wait for no process any more; it returns the one that
+// has come meanwhile, if any.
+func (s attaching) leave(k key, a *attached) *proc {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var rest []*attached
@@ -96,6 +109,12 @@ func (s attaching) leave(k key, a *attached) {
 	}
 	if s.waiting[k] = rest; len(rest) == 0 {
 		delete(s.waiting, k)
+	}
+	select {
+	case p := <-a.bound:
+		return p
+	default:
+		return nil
 	}
 }
 

@@ -249,3 +249,24 @@ func TestStdinOfLostClient(t *testing.T) {
 		t.Errorf("exit %+v", e)
 	}
 }
+
+// An exec whose client has gone before it is started gets no input, and its
+// input ends: nobody else could end it.
+func TestStdinOfClientGoneBeforeExec(t *testing.T) {
+	b := newBench(t)
+	go b.Hold(b.ctx) // the second holder must not keep it open
+	b.start(b.request("c1", "sleep", "1000"))
+	for _, id := range []string{"e1", "e2", "e3", "e4", "e5", "e6", "e7", "e8"} {
+		s := b.attach(shim.AttachRequest{ID: "c1", ExecID: id, Stdin: true, Stdout: true})
+		s.Close()
+		_, err := b.Exec(b.ctx, shim.ExecRequest{
+			ID: "c1", ExecID: id, OpenStdin: true, Process: &specs.Process{Args: []string{"sh", "-c", "cat; exit 7"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := b.exit("c1", id); e.Code != 7 {
+			t.Errorf("exit %+v", e)
+		}
+	}
+}

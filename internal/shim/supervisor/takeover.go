@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/berth-containers/berth/internal/logs"
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/sys/fifo"
@@ -46,10 +48,21 @@ func (s takeover) takeOverContainer(id string) error {
 			s.log.Error("process is not taken over", "container", id, "exec", execID, "error", err)
 		}
 	}
-	if !found { // the earlier shim died before it had created anything
-		return os.RemoveAll(s.places.dir(id))
+	if !found { // the earlier shim died before it had a process to tell of
+		return s.dropUnborn(id)
 	}
 	return s.keptExecs(id, entries)
+}
+
+// dropUnborn removes a container that was being created: its init has lost the
+// runtime and ends, and nobody else knows of its cgroup.
+func (s takeover) dropUnborn(id string) error {
+	var spec specs.Spec
+	// A torn specification is older than the cgroup.
+	if err := readJSON(s.places.file(key{id, ""}, specFile), &spec); err == nil && spec.Linux != nil && spec.Linux.CgroupsPath != "" {
+		ending(s).removeCgroup(state{ID: id, CgroupPath: spec.Linux.CgroupsPath})
+	}
+	return os.RemoveAll(s.places.dir(id))
 }
 
 // keptExecs finds the exits of execs of which nothing else is left.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -211,6 +212,7 @@ func TestTerminalSurvives(t *testing.T) {
 func TestExecIsTakenOver(t *testing.T) {
 	v := newVictim(t)
 	v.start(v.request("c1", "sleep", "1000"))
+	v.attach(shim.AttachRequest{ID: "c1", ExecID: "e1", Stdin: true})
 	_, err := v.Exec(v.ctx, shim.ExecRequest{ID: "c1", ExecID: "e1", OpenStdin: true,
 		Process: &specs.Process{Args: []string{"sh", "-c", "read x; exit 6"}}})
 	if err != nil {
@@ -227,5 +229,25 @@ func TestExecIsTakenOver(t *testing.T) {
 	list, err := v.List(v.ctx)
 	if err != nil || len(list) != 1 || list[0].Exit != nil {
 		t.Errorf("container: %+v %v", list, err)
+	}
+}
+
+// A shim that dies while it creates a container has told nobody of its cgroup.
+func TestCgroupOfUnborn(t *testing.T) {
+	root, f := t.TempDir(), newFake()
+	dir := places(root).dir("c1")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeJSON(places(root).file(key{"c1", ""}, specFile), specs.Spec{Linux: &specs.Linux{CgroupsPath: "/fake/c1"}}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(root, f, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.lock.Close()
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) || len(f.removed) != 1 || f.removed[0] != "/fake/c1" {
+		t.Errorf("removed %v, folder: %v", f.removed, err)
 	}
 }
