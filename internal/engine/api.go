@@ -24,7 +24,6 @@ type CreateOptions struct {
 	HostConfig       *container.HostConfig
 	NetworkingConfig *network.NetworkingConfig
 	Platform         string
-	AdjustCPUShares  bool // an API below 1.19 asked for it
 }
 
 // RemoveOptions are those of rm.

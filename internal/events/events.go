@@ -7,7 +7,6 @@ package events
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -199,6 +198,3 @@ func untagged(ref string) string {
 	}
 	return ref
 }
-
-// ExitCode is the attribute of a "die".
-func ExitCode(code int) string { return strconv.Itoa(code) }

@@ -23,7 +23,7 @@ func filled() *Bus {
 	web := map[string]string{"name": "web", "image": "busybox:latest", "tier": "front"}
 	b.Publish(events.ContainerEventType, events.ActionStart, "c1c1c1", web)
 	b.Publish(events.ContainerEventType, "exec_create: sh -c x", "c1c1c1", web)
-	b.Publish(events.ContainerEventType, events.ActionDie, "c2c2c2", map[string]string{"name": "db", "exitCode": ExitCode(3)})
+	b.Publish(events.ContainerEventType, events.ActionDie, "c2c2c2", map[string]string{"name": "db", "exitCode": "3"})
 	b.Publish(events.ImageEventType, events.ActionPull, "busybox:latest", map[string]string{"name": "busybox"})
 	b.Publish(events.VolumeEventType, events.ActionCreate, "data", nil)
 	b.now = time.Now

@@ -43,9 +43,6 @@ func NewWriter(c Config) (*Writer, error) {
 	return w, nil
 }
 
-// Keeps is whether what is appended is kept.
-func (w *Writer) Keeps() bool { return w.format != nil }
-
 func (w *Writer) open() error {
 	segments, err := w.format.list(w.dir)
 	if err != nil {

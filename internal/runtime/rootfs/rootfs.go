@@ -66,9 +66,6 @@ func source(m specs.Mount) string {
 	return m.Type
 }
 
-// Root is a descriptor of the root.
-func (b *Builder) Root() int { return b.root }
-
 // MountCgroups makes the mounts that show the cgroup; the caller has joined it
 // and, if it is to have one, its cgroup namespace.
 func (b *Builder) MountCgroups(v2, namespaced bool) error {

@@ -189,10 +189,18 @@ func TestFreeze(t *testing.T) {
 		if !want && Detect() == V2 {
 			continue // thawing is not waited for
 		}
-		if got, err := g.Frozen(); got != want || err != nil {
+		if got, err := frozen(g); got != want || err != nil {
 			t.Fatal(got, err)
 		}
 	}
+}
+
+func frozen(g *Group) (bool, error) {
+	f, err := g.freezer()
+	if err != nil {
+		return false, err
+	}
+	return f.frozen()
 }
 
 // A frozen process, and a group that the container made below, go too.

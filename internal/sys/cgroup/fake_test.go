@@ -260,8 +260,8 @@ func TestFakeV2(t *testing.T) {
 	if list, err := g.Pids(); err != nil || !slices.Equal(list, []int{77}) {
 		t.Error(list, err)
 	}
-	if frozen, err := g.Frozen(); !frozen || err != nil {
-		t.Error(frozen, err)
+	if is, err := frozen(g); !is || err != nil {
+		t.Error(is, err)
 	}
 	if err := g.Freeze(); err != nil || !strings.Contains(tree(t, l, "cgroup.freeze"), "/berth/x/cgroup.freeze = 1") {
 		t.Error(err, tree(t, l, "cgroup.freeze"))

@@ -53,15 +53,6 @@ func (g *Group) Thaw() error {
 	return nil
 }
 
-// Frozen is whether every process of the group stands still.
-func (g *Group) Frozen() (bool, error) {
-	f, err := g.freezer()
-	if err != nil {
-		return false, err
-	}
-	return f.frozen()
-}
-
 // freezer is where a group is frozen.
 type freezer struct {
 	control, freeze, thaw string

@@ -40,16 +40,6 @@ func WaitExit(f *os.File) error { return wait(f, unix.POLLIN) }
 // WaitReaped returns when the process has ended and its parent has reaped it.
 func WaitReaped(f *os.File) error { return wait(f, unix.POLLHUP) }
 
-// Exited is whether the process has ended.
-func Exited(f *os.File) (bool, error) {
-	var done bool
-	err := control(f, func(fd int) (err error) {
-		done, err = poll(fd, unix.POLLIN)
-		return err
-	})
-	return done, err
-}
-
 // Reap takes the exit status of pid if it is a child that has ended; ok is
 // whether it had ended.
 func Reap(pid int) (status syscall.WaitStatus, ok bool, err error) {

@@ -75,9 +75,6 @@ func (p *Pump) Finish() {
 	<-p.drained
 }
 
-// Drained is closed when no more output will be logged or sent.
-func (p *Pump) Drained() <-chan struct{} { return p.drained }
-
 func (p *Pump) carry() (eof bool) {
 	if p.sink != nil {
 		p.logged(0) // what an earlier shim had taken but not logged

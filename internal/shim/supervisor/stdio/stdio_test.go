@@ -99,7 +99,7 @@ func TestClientThatGoes(t *testing.T) {
 		w.Close()
 	}()
 	go func() {
-		<-pump.Drained()
+		<-pump.drained
 		hub.End()
 	}()
 	b, err := io.ReadAll(client)
