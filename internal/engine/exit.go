@@ -144,7 +144,7 @@ func (c *core) settle(ctx context.Context, l *live, e ending) error {
 	if stored == nil {
 		c.release(ctx, r.ID)
 	} else {
-		c.keepLater(r.ID)
+		c.keepLater(l, r.HostConfig.AutoRemove)
 	}
 	if now := c.records.Get(r.ID); e.again && now != nil && now.State.Status == container.Restarting {
 		c.planRun(l, e.pause)
@@ -165,8 +165,8 @@ func (c *core) keep(ctx context.Context, id string) error {
 const keepPause = 2 * time.Second
 
 // keepLater goes on trying to store an exit. Until then the shim keeps it, so
-// that it is told to the next engine, too.
-func (c *core) keepLater(id string) {
+// that it is told to the next engine, too. A container that vanished is deleted.
+func (c *core) keepLater(l *live, vanished bool) {
 	c.background.Go(func() {
 		for {
 			select {
@@ -174,15 +174,22 @@ func (c *core) keepLater(id string) {
 			case <-c.closing:
 				return
 			}
-			l := c.live(id)
-			if l == nil {
-				return // removed
-			}
-			if done := c.tryKeep(l); done {
+			if vanished && c.tryDelete(l.id) || !vanished && (c.live(l.id) == nil || c.tryKeep(l)) {
 				return
 			}
 		}
 	})
+}
+
+func (c *core) tryDelete(id string) bool {
+	if err := c.records.Delete(id); err != nil {
+		return false
+	}
+	ctx, cancel := c.working(cleanup)
+	defer cancel()
+	removal{c}.clear(ctx, id)
+	c.release(ctx, id)
+	return true
 }
 
 // tryKeep is true once there is nothing left to store.

@@ -472,15 +472,12 @@ func (b *bench) want(text string) {
 	b.until("the world is "+text, func() bool { return b.w.String() == text })
 }
 
-// nothing checks that no file of a container is left.
+// nothing waits until no file of a container is left: --rm is told before they go.
 func (b *bench) nothing() {
 	b.Helper()
 	b.want("")
 	for _, dir := range []string{filepath.Join(b.root, "containers"), filepath.Join(b.root, "volumes")} {
-		entries, err := os.ReadDir(dir)
-		if err != nil || len(entries) != 0 {
-			b.Errorf("%s: %v %v", dir, entries, err)
-		}
+		b.until(dir+" is empty", func() bool { entries, err := os.ReadDir(dir); return err == nil && len(entries) == 0 })
 	}
 }
 

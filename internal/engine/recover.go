@@ -221,16 +221,24 @@ func (c recovery) sweep(ctx context.Context) {
 func (c recovery) resume(ctx context.Context, r *container.Record) {
 	switch r.State.Status {
 	case container.Removing, container.Dead:
-		if err := removal(c).discard(ctx, c.live(r.ID), r, false); err != nil {
-			c.log.Warn("finish a removal", "container", r.Name, "error", err)
-		}
+		c.finishRemoval(ctx, r)
 	case container.Restarting:
 		c.planRun(c.live(r.ID), 0)
-	case container.Exited:
+	case container.Created, container.Exited:
+		if r.HostConfig.AutoRemove { // who would have started it is gone; Docker removes it, too
+			c.finishRemoval(ctx, r)
+			return
+		}
 		if restart.AtEngineStart(r.HostConfig.RestartPolicy, !r.State.StartedAt.IsZero(), r.StoppedByUser) {
 			c.records.Update(r.ID, func(r *container.Record) { r.State.Status = container.Restarting })
 			c.planRun(c.live(r.ID), 0)
 		}
+	}
+}
+
+func (c recovery) finishRemoval(ctx context.Context, r *container.Record) {
+	if err := removal(c).discard(ctx, c.live(r.ID), r, r.HostConfig.AutoRemove); err != nil {
+		c.log.Warn("finish a removal", "container", r.Name, "error", err)
 	}
 }
 

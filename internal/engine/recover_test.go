@@ -248,3 +248,15 @@ func TestExitThatCannotBeStored(t *testing.T) {
 		t.Errorf("the shim was told to forget it: %s", got)
 	}
 }
+
+// A container with --rm that was not started yet has nobody who would start it.
+func TestReadoptCreatedAutoRemove(t *testing.T) {
+	b := newBench(t)
+	b.create(autoRemove, named("goes"))
+	kept := b.create(named("stays"))
+	b.reopen(nil)
+	if all := b.verbs.records.All(); len(all) != 1 || all[0].ID != kept {
+		t.Fatal(all)
+	}
+	b.create(autoRemove, named("goes"))
+}

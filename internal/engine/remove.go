@@ -90,9 +90,9 @@ func (c removal) discard(ctx context.Context, l *live, r *container.Record, volu
 // so that after a crash it is removed all the same.
 func (c removal) vanish(ctx context.Context, l *live, r *container.Record) error {
 	c.removeVolumes(r)
-	c.records.Forget(r.ID)
+	store := c.records.Drop(r.ID)
 	c.farewell(l, r)
-	if err := c.records.Delete(r.ID); err != nil {
+	if err := store(); err != nil {
 		return fmt.Errorf("remove container %s: %w", r.Name, err)
 	}
 	c.clear(ctx, r.ID)

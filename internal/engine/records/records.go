@@ -194,8 +194,17 @@ func (s *Store) Delete(id string) error {
 	return nil
 }
 
-// Forget takes a record out of memory: one that was never saved, or whose
-// Delete follows.
+// Drop takes the record and its name away at once. The caller calls store, which
+// returns when that is on disk; what is saved after Drop is not stored before it,
+// so the name is never twice on disk.
+func (s *Store) Drop(id string) (store func() error) {
+	c := &change{id: id, gone: true}
+	s.enqueue(c)
+	s.Forget(id)
+	return func() error { return s.flush(c) }
+}
+
+// Forget takes a record that was never saved out of memory.
 func (s *Store) Forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -260,13 +269,20 @@ func (s *Store) All() []*container.Record {
 	return all
 }
 
-// write queues the change and commits everything queued, unless the one who
-// held the transaction before has done it already.
 func (s *Store) write(c *change) error {
-	s.queue.Lock()
-	s.dirty = append(s.dirty, c)
-	s.queue.Unlock()
+	s.enqueue(c)
+	return s.flush(c)
+}
 
+func (s *Store) enqueue(c *change) {
+	s.queue.Lock()
+	defer s.queue.Unlock()
+	s.dirty = append(s.dirty, c)
+}
+
+// flush commits everything queued, unless the one who held the transaction
+// before has done it already.
+func (s *Store) flush(c *change) error {
 	s.commit.Lock()
 	defer s.commit.Unlock()
 	if c.done {

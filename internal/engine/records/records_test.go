@@ -206,3 +206,26 @@ func TestReserve(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A name that was dropped and taken anew is never two containers' on disk.
+func TestDroppedNameIsFreeOnDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "engine.db")
+	log := slog.New(slog.DiscardHandler)
+	s := open(t, path, log)
+	put(t, s, "aa11", "one")
+	store := s.Drop("aa11")
+	put(t, s, "ab22", "one") // stored before store is called
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path, log)
+	if all := s.All(); len(all) != 1 || all[0].ID != "ab22" {
+		t.Errorf("%+v", all)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := store(); err != nil {
+		t.Errorf("what another has stored: %v", err)
+	}
+}
