@@ -7,7 +7,7 @@
 // concatenation of a stream's entries is exactly what the program wrote.
 //
 // Each Append is one write(2); nothing waits in memory. A crash in the middle
-// of it leaves a torn entry at the end, which readers skip and the next Open
+// of it leaves a torn entry at the end, which readers skip and the next writer
 // cuts off. Reading needs no writer: it works while nobody writes.
 package logs
 
