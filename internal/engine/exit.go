@@ -174,20 +174,20 @@ func (c *core) keepLater(l *live, vanished bool) {
 			case <-c.closing:
 				return
 			}
-			if vanished && c.tryDelete(l.id) || !vanished && (c.live(l.id) == nil || c.tryKeep(l)) {
+			if vanished && (removal{c}).tryDelete(l.id) || !vanished && (c.live(l.id) == nil || c.tryKeep(l)) {
 				return
 			}
 		}
 	})
 }
 
-func (c *core) tryDelete(id string) bool {
+func (c removal) tryDelete(id string) bool {
 	if err := c.records.Delete(id); err != nil {
 		return false
 	}
 	ctx, cancel := c.working(cleanup)
 	defer cancel()
-	removal{c}.clear(ctx, id)
+	c.clear(ctx, id)
 	c.release(ctx, id)
 	return true
 }
