@@ -3,6 +3,9 @@
 // cgroup and executes the program. It keeps no daemon, reaps no child and
 // stores no state of its own: the caller is the parent of each process it is
 // handed and waits for it.
+//
+// If the caller dies, an init that waits at the gate ends with it and a started
+// container runs on; its cgroup is taken away by RemoveCgroup.
 package runtime
 
 import (

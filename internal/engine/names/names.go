@@ -1,4 +1,5 @@
-// Package names makes up names for containers (adjective_surname) and IDs.
+// Package names makes up names for containers (adjective_surname) and IDs, and
+// judges those that users give. Whether a name is free is not its to know.
 package names
 
 import (

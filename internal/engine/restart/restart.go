@@ -1,4 +1,5 @@
-// Package restart decides whether and when a container runs again.
+// Package restart decides whether and when a container runs again. It is pure;
+// a back-off begins anew with the engine.
 package restart
 
 import (

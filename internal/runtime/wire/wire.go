@@ -1,9 +1,9 @@
 // Package wire is what the runtime and the init it started say to each other:
 // frames over a socket that is closed by a successful execve.
 //
-// The runtime sends Config and Start (execute the program); the init answers with any number of Warning and Console, then
-// Ready, and Failure at any time. The end of the stream without a Failure means
-// that the program runs.
+// The runtime sends Config and Start (execute the program); the init answers
+// with any number of Warning and Console, then Ready, and Failure at any time.
+// The end of the stream without a Failure means that the program runs.
 package wire
 
 import (

@@ -5,8 +5,9 @@
 // overlayfs whiteouts, opaque markers become overlayfs xattrs. Directories that
 // the layer mentions only as somebody's parent have no attributes of their own,
 // and a hard link may point to a file of a layer below: Settle gives them what
-// they lack when those layers are known. No path of the archive leads out of the directory. A crash leaves a directory that nobody
-// has committed; the owner of the directory removes it.
+// they lack when those layers are known. No path of the archive leads out of the
+// directory. A crash leaves a directory that nobody has committed; the owner of
+// the directory removes it.
 package layer
 
 import (

@@ -6,8 +6,8 @@
 // for a client with what was already taken. A client that is slow holds back
 // its container, as with Docker; one that takes nothing for SendTimeout is
 // dropped. It does not hold back the container's end: what a pipe can hold is
-// kept for it meanwhile. Bytes on their way into the log are in a spool file, so a killed shim
-// neither loses nor doubles one of them (see Sink).
+// kept for it meanwhile. Bytes on their way into the log are in a spool file, so
+// a killed shim neither loses nor doubles one of them (see Sink).
 package stdio
 
 import (
