@@ -27,6 +27,7 @@ type attachment struct {
 	keys                 string
 	stdin, stdout, errOu bool
 	sigProxy             bool
+	started              bool // by startAndFollow
 }
 
 var errNoTTY = errors.New("the input device is not a TTY")
@@ -108,6 +109,7 @@ func (a *attachment) startAndFollow(ctx context.Context, id string, remove bool)
 		}
 		return startFailed(err)
 	}
+	a.started = true
 	return a.follow(ctx, id, stream, end)
 }
 

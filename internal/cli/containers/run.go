@@ -61,7 +61,13 @@ func run(ctx context.Context, e *env.Env, o runOptions, flags *runopts.Flags, r 
 	if !a.any() {
 		fmt.Fprintln(e.Out, id)
 	}
-	return a.startAndFollow(ctx, id, r.HostConfig.AutoRemove)
+	err = a.startAndFollow(ctx, id, r.HostConfig.AutoRemove)
+	if err != nil && !a.started && r.HostConfig.AutoRemove {
+		// Nobody else knows of it. The engine may have removed it, or be gone:
+		// then its next start does it.
+		_ = e.Client.Delete(context.WithoutCancel(ctx), "/containers/"+client.Ref(id), url.Values{"v": {"1"}}, nil)
+	}
+	return err
 }
 
 func start(ctx context.Context, e *env.Env, id string) error {
