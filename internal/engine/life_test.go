@@ -494,6 +494,6 @@ func TestListAndInspect(t *testing.T) {
 	if r := info.RegistryConfig; fmt.Sprint(r.InsecureRegistryCIDRs) != "[::1/128 127.0.0.0/8]" || len(r.IndexConfigs) != 2 || r.IndexConfigs["r:5000"].Secure {
 		t.Errorf("%+v", r)
 	}
-	_, err = b.RemoveImage(t.Context(), "busybox", false, true)
+	_, err = b.RemoveImage(t.Context(), "busybox", false)
 	wantError(t, err, errdefs.IsConflict, "in use by")
 }

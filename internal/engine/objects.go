@@ -86,7 +86,7 @@ func (o objects) ImageEvent(action events.Action, id, name string) {
 }
 
 // RemoveImage removes an image that no container uses.
-func (o objects) RemoveImage(ctx context.Context, ref string, force, _ bool) ([]image.Removed, error) {
+func (o objects) RemoveImage(ctx context.Context, ref string, force bool) ([]image.Removed, error) {
 	removed, err := o.deps.Images.Remove(ctx, ref, force, func(id digest.Digest) string {
 		for _, r := range o.records.All() {
 			if r.ImageID == id {

@@ -96,9 +96,10 @@ func tagImage(images imageReader, e announcer) handler {
 	}
 }
 
+// removeImage does not ask for noprune: an image has no untagged parents here.
 func removeImage(e announcer) handler {
 	return func(w http.ResponseWriter, r *request) error {
-		removed, err := e.RemoveImage(r.Context(), r.name, decode.Bool(r.query, "force"), !decode.Bool(r.query, "noprune"))
+		removed, err := e.RemoveImage(r.Context(), r.name, decode.Bool(r.query, "force"))
 		if err != nil {
 			return err
 		}

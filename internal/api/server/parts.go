@@ -84,7 +84,7 @@ type facts interface {
 
 type announcer interface {
 	ImageEvent(action events.Action, id, name string)
-	RemoveImage(ctx context.Context, ref string, force, prune bool) ([]image.Removed, error)
+	RemoveImage(ctx context.Context, ref string, force bool) ([]image.Removed, error)
 }
 
 // Images is what the server needs of the image store.
