@@ -62,7 +62,9 @@ func (x *terminal) send(s string) {
 
 func (x *terminal) expect(s string) {
 	x.t.Helper()
-	harness.Eventually(x.t, s+" on the terminal, which shows "+x.text(), func() bool { return strings.Contains(x.text(), s) })
+	if !harness.Await(func() bool { return strings.Contains(x.text(), s) }) {
+		x.t.Fatalf("the terminal lacks %q: %q", s, x.text())
+	}
 }
 
 // ends waits for the client and returns its exit code.
@@ -85,9 +87,12 @@ func TestTerminal(t *testing.T) {
 		t.Run(client, func(t *testing.T) {
 			name := "tty-" + client
 			x := open(t, e.Command(client, "run", "-it", "--name", name, "busybox", "sh"))
-			x.send("stty size; tty\n")
-			x.expect("33 77")
+			x.send("tty\n")
 			x.expect("/dev/pts/0")
+			harness.Eventually(t, "the size, which older clients set after the start", func() bool {
+				x.send("stty size\n")
+				return strings.Contains(x.text(), "33 77")
+			})
 			if err := pty.Setsize(x.file, &pty.Winsize{Rows: 44, Cols: 99}); err != nil {
 				t.Fatal(err)
 			}
@@ -127,9 +132,12 @@ func TestExecTerminal(t *testing.T) {
 	e.OK("run", "-d", "--name", "cc", "busybox", "sleep", "1000")
 	for _, client := range []string{"berth", "docker"} {
 		x := open(t, e.Command(client, "exec", "-it", "cc", "sh"))
-		x.send("tty; stty size\n")
+		x.send("tty\n")
 		x.expect("/dev/pts/")
-		x.expect("33 77")
+		harness.Eventually(t, "the size, which older clients set after the start", func() bool {
+			x.send("stty size\n")
+			return strings.Contains(x.text(), "33 77")
+		})
 		x.send("exit 3\n")
 		if code := x.ends(); code != 3 {
 			t.Errorf("%s exec -it: exit %d", client, code)
