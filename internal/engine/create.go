@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -55,6 +56,9 @@ func (v verbs) Create(ctx context.Context, o CreateOptions) (id string, warnings
 	warnings, err = v.check(r)
 	if err != nil {
 		return "", nil, err
+	}
+	if o.Config.Healthcheck != nil && !slices.Equal(o.Config.Healthcheck.Test, []string{"NONE"}) {
+		warnings = append(warnings, "Health checks are not run yet; the health check was kept for later.")
 	}
 	back.Add(func(context.Context) error { return os.RemoveAll(v.dir(r.ID)) })
 	if err := os.MkdirAll(v.logDir(r.ID), 0o711); err != nil {
@@ -113,6 +117,8 @@ func checkEndpoints(n *network.NetworkingConfig) error {
 		case e == nil:
 		case e.IPAMConfig != nil && (e.IPAMConfig.IPv4Address.IsValid() || e.IPAMConfig.IPv6Address.IsValid()):
 			return errdefs.ErrInvalidArgument.WithMessage("user specified IP address is supported on user defined networks only")
+		case len(e.MacAddress) > 0:
+			return errdefs.ErrInvalidArgument.WithMessage("a MAC address of the user's is not supported yet; leave out --mac-address")
 		case len(e.Aliases) > 0 && name == network.NetworkBridge:
 			return errdefs.ErrInvalidArgument.WithMessage("network-scoped alias is supported only for containers in user defined networks")
 		}

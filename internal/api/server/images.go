@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	api "github.com/moby/moby/api/types/image"
 
@@ -99,6 +100,9 @@ func tagImage(images imageReader, e announcer) handler {
 // removeImage does not ask for noprune: an image has no untagged parents here.
 func removeImage(e announcer) handler {
 	return func(w http.ResponseWriter, r *request) error {
+		if r.query.Has("platforms") {
+			return errdefs.ErrNotImplemented.WithMessage("Berth does not remove single platforms of an image yet; leave out --platform")
+		}
 		removed, err := e.RemoveImage(r.Context(), r.name, decode.Bool(r.query, "force"))
 		if err != nil {
 			return err
