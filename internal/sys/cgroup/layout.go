@@ -200,8 +200,11 @@ func (h hierarchy) complete(parent, dir string) error {
 	}
 	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
 		own, err := words(filepath.Join(dir, file))
-		if err != nil || len(own) > 0 {
+		if err != nil {
 			return err
+		}
+		if len(own) > 0 { // the other file may still be empty
+			continue
 		}
 		inherited, err := words(filepath.Join(parent, file))
 		if err != nil {
