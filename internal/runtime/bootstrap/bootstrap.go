@@ -240,14 +240,54 @@ func (s *starter) enter() error {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("leave the shared file system state: %w", err)
 	}
+	isRoot := s.config.ExecFlags&unix.CLONE_NEWNS != 0
+	if isRoot {
+		chrooted, err := chrooted()
+		if err != nil {
+			return fmt.Errorf("compare the runtime's root with its mount namespace's: %w", err)
+		}
+		isRoot = !chrooted
+	}
 	if err := unix.Setns(wire.Extra, s.config.ExecFlags); err != nil {
 		return fmt.Errorf("join the container's namespaces: %w", err)
 	}
-	if err := errors.Join(unix.Fchdir(wire.RootDir), unix.Chroot(".")); err != nil {
-		return fmt.Errorf("enter the container's root: %w", err)
+	// To join the mount namespace leads to its root. That is the container's, also
+	// when its first process has chosen another one for itself, unless the
+	// container was made in a chroot.
+	if !isRoot {
+		if err := errors.Join(unix.Fchdir(wire.RootDir), unix.Chroot(".")); err != nil {
+			return fmt.Errorf("enter the container's root: %w", err)
+		}
 	}
 	if err := s.console(); err != nil {
 		return err
 	}
 	return s.workingDir()
+}
+
+// chrooted is whether this process began in another root than that of its mount
+// namespace, to which it then goes.
+func chrooted() (bool, error) {
+	before, err := mountOfRoot()
+	if err != nil {
+		return false, err
+	}
+	fd, err := unix.Open("/proc/self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false, err
+	}
+	if err := errors.Join(unix.Setns(fd, unix.CLONE_NEWNS), unix.Close(fd)); err != nil {
+		return false, err
+	}
+	after, err := mountOfRoot()
+	return before != after, err
+}
+
+// place is a directory of a mount.
+type place struct{ mount, inode uint64 }
+
+func mountOfRoot() (place, error) {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, "/", 0, unix.STATX_INO|unix.STATX_MNT_ID, &st)
+	return place{st.Mnt_id, st.Ino}, err
 }
