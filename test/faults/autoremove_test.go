@@ -22,7 +22,7 @@ func runShort(t *testing.T, e *harness.Engine) <-chan told {
 	t.Helper()
 	results := make(chan told, 4)
 	for i := range cap(results) {
-		cmd := e.Command("berth", "run", "--rm", "--name", fmt.Sprint("short", i), "-v", "/anonymous", "busybox", "sh", "-c", fmt.Sprint("exit ", 40+i))
+		cmd := e.Command("berth", "run", "--rm", "--name", fmt.Sprint("short", i), "-v", "/anonymous", "--memory", "64m", "--pids-limit", "50", "busybox", "sh", "-c", fmt.Sprint("exit ", 40+i))
 		var errs strings.Builder
 		cmd.Stderr = &errs
 		if err := cmd.Start(); err != nil {
@@ -64,7 +64,10 @@ func rootfsKeys(e *harness.Engine) []string {
 func TestKillInShortLives(t *testing.T) {
 	kills := map[string]func(*testing.T, *harness.Engine){
 		"engine": func(_ *testing.T, e *harness.Engine) { e.Kill() },
-		"shim":   func(_ *testing.T, e *harness.Engine) { e.KillShim() },
+		"shim": func(t *testing.T, e *harness.Engine) {
+			harness.Eventually(t, "a shim", func() bool { return e.ShimPid() != 0 })
+			e.KillShim()
+		},
 	}
 	for victim, kill := range kills {
 		t.Run(victim, func(t *testing.T) {
