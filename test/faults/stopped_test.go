@@ -148,3 +148,36 @@ func TestStoppedEngine(t *testing.T) {
 	}
 	harness.Eventually(t, "the removal of --rm", func() bool { return !strings.Contains(e.OK("ps", "-a", "--format", "{{.Names}}"), "gone") })
 }
+
+// A client of exec -i that is killed before its program runs leaves no program
+// behind that waits for input.
+func TestExecClientKilledBeforeStart(t *testing.T) {
+	e := harness.New(t)
+	e.Busybox()
+	e.OK("run", "-d", "--name", "box", "-v", e.Dir+":/gate", "busybox", "sleep", "1000")
+	const many = 4
+	for i := range many {
+		_, answer, err := e.Do("POST", "/containers/box/exec", fmt.Sprintf(`{"AttachStdin":true,"AttachStdout":true,"Cmd":["sh","-c","cat; touch /gate/ended%d"]}`, i))
+		id := strings.Split(answer, `"`)
+		if err != nil || len(id) < 4 {
+			t.Fatalf("%s %v", answer, err)
+		}
+		thaw := freeze(t, e.ShimPid())
+		conn, err := net.Dial("unix", e.Socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const body = `{"Detach":false,"Tty":false}`
+		if _, err := fmt.Fprintf(conn, "POST /exec/%s/start HTTP/1.1\r\nHost: berth\r\nContent-Type: application/json\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: %d\r\n\r\n%s", id[3], len(body), body); err != nil {
+			t.Fatal(err)
+		}
+		pause(i * 20)
+		conn.Close()
+		thaw()
+		harness.Eventually(t, "the exec to run or to be given up", func() bool {
+			_, answer, err := e.Do("GET", "/exec/"+id[3]+"/json", "")
+			return err == nil && strings.Contains(answer, `"Running":false`)
+		})
+	}
+	harness.Eventually(t, "the execs to end", func() bool { return !anyCommand("touch /gate/ended") })
+}
