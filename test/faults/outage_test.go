@@ -103,6 +103,7 @@ func TestFullDisk(t *testing.T) {
 	e.OK("run", "-d", "--name", "talks", "-v", e.Dir+":/gate", "busybox", "sh", "-c",
 		"i=0; while [ ! -e /gate/end ]; do echo $i; i=$((i+1)); usleep 5000; done; exit 6")
 	e.OK("run", "-d", "--name", "quiet", "busybox", "sh", "-c", "sleep 1000")
+	brief := e.OK("run", "-d", "--rm", "-v", e.Dir+":/gate", "busybox", "sh", "-c", "while [ ! -e /gate/end ]; do usleep 5000; done")
 	fill(t, filepath.Join(disk, "ballast"))
 
 	r := e.WithInput(strings.Repeat("x", 4<<20), "import", "-", "big")
@@ -139,6 +140,9 @@ func TestFullDisk(t *testing.T) {
 	}
 	e.OK("start", "talks")
 	e.OK("exec", "quiet", "true")
+	harness.Eventually(t, "the container with --rm to go", func() bool {
+		return e.Berth("inspect", brief).Code != 0 && !exists(filepath.Join(e.DataRoot, "rootfs", brief)) && !exists(filepath.Join(e.ExecRoot, "shim", brief))
+	})
 }
 
 // fill writes until nothing more goes in.
