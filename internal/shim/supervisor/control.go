@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
@@ -110,13 +111,16 @@ func (s *Server) freeze(p *proc, frozen bool) error {
 	if st.CgroupPath == "" {
 		return conflict("%s has no cgroup to freeze", p.key)
 	}
-	if err := s.runtime.Freeze(st.CgroupPath, frozen); err != nil {
+	if err := s.runtime.Freeze(st.CgroupPath, frozen); p.hasEnded() {
+		return notFound(p.key)
+	} else if err != nil {
 		return err
 	}
 	return s.change(p, func(st *state) { st.Paused = frozen })
 }
 
-// change changes the state of p, also on disk.
+// change changes the state of p, also on disk. NotFound: it has ended and was
+// released meanwhile.
 func (s *Server) change(p *proc, f func(*state)) error {
 	p.saving.Lock() // keeps two changes in order on disk
 	defer p.saving.Unlock()
@@ -124,7 +128,11 @@ func (s *Server) change(p *proc, f func(*state)) error {
 	f(&p.state)
 	st := p.state
 	p.mu.Unlock()
-	return writeJSON(s.places.file(p.key, stateFile), st)
+	err := writeJSON(s.places.file(p.key, stateFile), st)
+	if errors.Is(err, fs.ErrNotExist) {
+		return notFound(p.key)
+	}
+	return err
 }
 
 func (s *Server) list() []shim.Status {
