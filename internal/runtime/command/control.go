@@ -23,12 +23,18 @@ import (
 	"github.com/berth-containers/berth/internal/sys/pidfd"
 )
 
-func runState(e *env, flags *flag.FlagSet, args []string) error {
+// named loads the one container that the arguments name.
+func (e *env) named(flags *flag.FlagSet, args []string) (string, *state, error) {
 	id, err := one(flags, args)
 	if err != nil {
-		return err
+		return "", nil, err
 	}
 	s, err := e.load(id)
+	return id, s, err
+}
+
+func runState(e *env, flags *flag.FlagSet, args []string) error {
+	_, s, err := e.named(flags, args)
 	if err != nil {
 		return err
 	}
@@ -160,11 +166,7 @@ func (s *state) end() error {
 }
 
 func runPause(e *env, flags *flag.FlagSet, args []string) error {
-	id, err := one(flags, args)
-	if err != nil {
-		return err
-	}
-	s, err := e.load(id)
+	id, s, err := e.named(flags, args)
 	if err != nil {
 		return err
 	}
@@ -178,11 +180,7 @@ func runPause(e *env, flags *flag.FlagSet, args []string) error {
 }
 
 func runResume(e *env, flags *flag.FlagSet, args []string) error {
-	id, err := one(flags, args)
-	if err != nil {
-		return err
-	}
-	s, err := e.load(id)
+	id, s, err := e.named(flags, args)
 	if err != nil {
 		return err
 	}

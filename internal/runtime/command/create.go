@@ -133,11 +133,7 @@ func runCreate(e *env, flags *flag.FlagSet, args []string) error {
 }
 
 func runStart(e *env, flags *flag.FlagSet, args []string) error {
-	id, err := one(flags, args)
-	if err != nil {
-		return err
-	}
-	s, err := e.load(id)
+	id, s, err := e.named(flags, args)
 	if err != nil {
 		return err
 	}
