@@ -31,7 +31,7 @@ var checks = []check{
 	{"memory", "berth run --rm -m 64m busybox cat /sys/fs/cgroup/memory.max", "67108864"},
 	{"swap", "berth run --rm -m 64m --memory-swap 64m busybox cat /sys/fs/cgroup/memory.swap.max", "0"},
 	{"cpus", "berth run --rm --cpus 0.5 busybox cat /sys/fs/cgroup/cpu.max", "50000 100000"},
-	{"cpu shares", "berth run --rm --cpu-shares 1024 busybox cat /sys/fs/cgroup/cpu.weight", "\n"},
+	{"cpu shares", "berth run --rm --cpu-shares 1024 busybox cat /sys/fs/cgroup/cpu.weight", "100\n"},
 	{"cpuset", "berth run --rm --cpuset-cpus 0 busybox cat /sys/fs/cgroup/cpuset.cpus", "0"},
 	{"pids", "berth run --rm --pids-limit 77 busybox cat /sys/fs/cgroup/pids.max", "77"},
 	{"device allowed", "berth run --rm busybox sh -c 'head -c 3 /dev/zero | wc -c'", "3"},
