@@ -84,6 +84,15 @@ func (w *world) step(name string) error {
 	return w.fail[name]
 }
 
+// once is step for a failure that happens one time.
+func (w *world) once(name string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	err := w.fail[name]
+	delete(w.fail, name)
+	return err
+}
+
 func (w *world) setFail(name string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -99,8 +108,11 @@ func (w *world) Start(_ context.Context, r shim.StartRequest) (shim.StartRespons
 	s := &shim.Status{ID: r.ID, Pid: w.nextPid, StartedAt: time.Now()}
 	w.processes[r.ID] = s
 	answer := shim.StartResponse{Pid: s.Pid, StartedAt: s.StartedAt}
-	hook := w.onStart
+	hook, lost := w.onStart, w.fail["shim.Start's answer"]
 	w.mu.Unlock()
+	if lost != nil {
+		return shim.StartResponse{}, lost
+	}
 	if hook != nil {
 		hook(r.ID)
 	}
@@ -130,6 +142,9 @@ func (w *world) execExit(id, execID string, code int) {
 }
 
 func (w *world) Signal(_ context.Context, id, _ string, sig syscall.Signal) error {
+	if err := w.once("shim.Signal"); err != nil {
+		return err
+	}
 	w.mu.Lock()
 	s, ignore := w.processes[id], w.ignoring[id]
 	gone := s == nil || s.Exit != nil

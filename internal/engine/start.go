@@ -178,24 +178,30 @@ func (c *core) startProcess(ctx context.Context, q shim.StartRequest) (shim.Star
 		s, err = c.deps.Shim.Start(ctx, q)
 	}
 	if errdefs.IsUnavailable(err) {
+		if !errors.Is(err, shim.ErrNobody) {
+			// What had come about is the next shim's, which writes to the container's
+			// files until it has let go of it: only then may they be removed.
+			c.quietly("take back a start whose answer was lost", func() error { return c.dislodge(ctx, q.ID) })
+		}
 		err = errdefs.ErrUnavailable.WithMessage("the shim died while the container was started; start it again (" + err.Error() + ")")
 	}
 	return s, err
 }
 
-// dislodge kills what the shim has under an ID and makes it forget that.
+// dislodge kills what the shim, or the one that follows it, has under an ID and
+// makes it forget that.
 func (c *core) dislodge(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, cleanup)
 	defer cancel()
 	for {
-		if err := c.deps.Shim.Signal(ctx, id, "", syscall.SIGKILL); err != nil && !errdefs.IsNotFound(err) {
-			return fmt.Errorf("kill an earlier run: %w", err)
+		err := c.deps.Shim.Signal(ctx, id, "", syscall.SIGKILL)
+		if err == nil || errdefs.IsNotFound(err) {
+			err = c.deps.Shim.Release(ctx, id)
 		}
-		err := c.deps.Shim.Release(ctx, id)
-		if !errdefs.IsFailedPrecondition(err) {
+		if !errdefs.IsFailedPrecondition(err) && !errdefs.IsUnavailable(err) {
 			return err
 		}
-		select { // the kernel is about to end it
+		select { // the kernel is about to end it, or there is no shim at the moment
 		case <-time.After(dislodgePause):
 		case <-ctx.Done():
 			return fmt.Errorf("wait for the end of an earlier run: %w", err)

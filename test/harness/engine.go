@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -173,8 +174,13 @@ func (e *Engine) Log() string {
 	if err != nil {
 		return err.Error()
 	}
+	// A line for each request would push out what says why.
+	lines := slices.DeleteFunc(strings.SplitAfter(string(b), "\n"), func(l string) bool {
+		return strings.Contains(l, "level=DEBUG msg=request") && strings.Contains(l, "error=<nil>")
+	})
 	const most = 8 << 10
-	return string(b[max(0, len(b)-most):])
+	text := strings.Join(lines, "")
+	return text[max(0, len(text)-most):]
 }
 
 // Do sends one request to the engine's socket.
