@@ -84,15 +84,6 @@ func (w *world) step(name string) error {
 	return w.fail[name]
 }
 
-// once is step for a failure that happens one time.
-func (w *world) once(name string) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	err := w.fail[name]
-	delete(w.fail, name)
-	return err
-}
-
 func (w *world) setFail(name string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

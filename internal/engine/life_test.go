@@ -18,7 +18,6 @@ import (
 	"github.com/moby/moby/api/types/network"
 
 	"github.com/berth-containers/berth/internal/container"
-	"github.com/berth-containers/berth/internal/shim"
 )
 
 func TestLifecycle(t *testing.T) {
@@ -212,16 +211,6 @@ func TestStartUndo(t *testing.T) {
 		if a := b.answer(stopped); a.StatusCode != 128 || a.Error != nil {
 			t.Fatalf("not running: %+v", a)
 		}
-	})
-	t.Run("with --rm, the answer lost with the shim", func(t *testing.T) {
-		b := newBench(t)
-		id := b.create(autoRemove)
-		b.w.setFail("shim.Start's answer", errdefs.ErrUnavailable)
-		b.w.setFail("shim.Signal", shim.ErrNobody) // the next one is not there at once
-		if err := b.Start(t.Context(), id); !errdefs.IsUnavailable(err) {
-			t.Fatal(err)
-		}
-		b.nothing()
 	})
 	t.Run("with --rm", func(t *testing.T) {
 		b := newBench(t)

@@ -10,9 +10,11 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
 )
 
@@ -128,4 +130,26 @@ func occupied(t *testing.T, path string) (pid int) {
 		}
 	}
 	return cmd.Process.Pid
+}
+
+// The shim died in the middle of a start, and the next one has taken over what
+// had come about.
+func TestAnswerOfAStartIsLost(t *testing.T) {
+	b := newBench(t)
+	id := b.create(autoRemove)
+	b.w.setFail("shim.Start's answer", errdefs.ErrUnavailable)
+	b.w.setFail("shim.Signal", shim.ErrNobody) // the next one is not there at once
+	if err := b.Start(t.Context(), id); !errdefs.IsUnavailable(err) {
+		t.Fatal(err)
+	}
+	b.nothing()
+}
+
+// once is step for a failure that happens one time.
+func (w *world) once(name string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	err := w.fail[name]
+	delete(w.fail, name)
+	return err
 }
