@@ -41,13 +41,24 @@ func look() place {
 	return p
 }
 
+// Watch looks around and returns what a test calls at its end: it fails the test
+// for each mount, link and process that was not there before, and for what more
+// lists.
+func Watch(t testing.TB, more func() []string) (end func()) {
+	before := look()
+	return func() {
+		t.Helper()
+		before.compare(t, more)
+	}
+}
+
 // compare waits until everything is as before: the kernel takes links and
 // processes down a moment after they were let go.
-func (before place) compare(t testing.TB, e *Engine) {
+func (before place) compare(t testing.TB, more func() []string) {
 	t.Helper()
 	deadline := time.Now().Add(Patience)
 	for {
-		left := before.left(t, e)
+		left := append(before.left(), more()...)
 		if len(left) == 0 {
 			return
 		}
@@ -59,8 +70,7 @@ func (before place) compare(t testing.TB, e *Engine) {
 	}
 }
 
-func (before place) left(t testing.TB, e *Engine) []string {
-	t.Helper()
+func (before place) left() []string {
 	now := look()
 	var left []string
 	left = append(left, added("mount ", before.mounts, now.mounts)...)
@@ -70,6 +80,12 @@ func (before place) left(t testing.TB, e *Engine) []string {
 			left = append(left, line)
 		}
 	}
+	return left
+}
+
+// left lists what of an engine outlived its containers.
+func (e *Engine) left() []string {
+	var left []string
 	for _, dir := range e.Cgroups() {
 		left = append(left, "cgroup "+dir)
 	}
@@ -96,9 +112,14 @@ func added(kind string, before, now []string) []string {
 
 // Cgroups lists the engine's cgroup parent and what is below it.
 func (e *Engine) Cgroups() []string {
+	return Cgroups(e.CgroupParent)
+}
+
+// Cgroups lists the cgroup of that name and what is below it, in each hierarchy.
+func Cgroups(name string) []string {
 	var left []string
-	for _, root := range cgroupRoots() {
-		_ = filepath.WalkDir(filepath.Join(root, e.CgroupParent), func(path string, d fs.DirEntry, err error) error {
+	for _, root := range CgroupRoots() {
+		_ = filepath.WalkDir(filepath.Join(root, name), func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.IsDir() {
 				left = append(left, path)
 			}
@@ -108,7 +129,8 @@ func (e *Engine) Cgroups() []string {
 	return left
 }
 
-func cgroupRoots() []string {
+// CgroupRoots lists where the hierarchies are mounted.
+func CgroupRoots() []string {
 	b, _ := os.ReadFile("/proc/self/mountinfo")
 	var roots []string
 	for line := range strings.Lines(string(b)) {
