@@ -33,6 +33,9 @@ type CreateOptions struct {
 	Gate *os.File
 	// HoldMounts asks for Container.Mounts.
 	HoldMounts bool
+	// NoPivot enters the root by chroot: pivot_root does not work on an
+	// initramfs. The host's proc and sysfs are taken away first.
+	NoPivot bool
 }
 
 // Container is a created container: its init has set everything up and waits

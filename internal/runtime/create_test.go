@@ -296,3 +296,24 @@ func TestSharedPropagation(t *testing.T) {
 		t.Errorf("%v\nbefore %s\nafter %s", err, before, after)
 	}
 }
+
+// Without a pivot the container sees no more than with one, and the host loses
+// nothing.
+func TestNoPivot(t *testing.T) {
+	before, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, propagation := range []string{"", "rshared"} {
+		s := spec("sh", "-c", "ls / | wc -l; cat /proc/1/comm; cd /proc/1/root/../..; ls /bin/plain; grep -c ' - sysfs ' /proc/self/mountinfo; grep -c ' - proc ' /proc/self/mountinfo")
+		s.Linux.RootfsPropagation, s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = propagation, nil, nil
+		out, code, err := runOptions(t, runtime.CreateOptions{ID: "nopivot", Spec: s, Rootfs: rootfs(t), NoPivot: true})
+		if err != nil || code != 0 || out != "8\nsh\n/bin/plain\n1\n1\n" {
+			t.Fatalf("%q, code %d, %v", out, code, err)
+		}
+	}
+	after, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil || string(after) != string(before) {
+		t.Errorf("%v\nbefore %s\nafter %s", err, before, after)
+	}
+}

@@ -121,7 +121,8 @@ func (r *Runtime) config(o CreateOptions, p plan) (*wire.Config, error) {
 		Hostname: o.Spec.Hostname, Domainname: o.Spec.Domainname, Sysctl: sysctls(l.Sysctl),
 		SharedMount: p.clone&unix.CLONE_NEWNS == 0,
 		Root: wire.Root{Rootfs: o.Rootfs, Propagation: l.RootfsPropagation, Mounts: o.Spec.Mounts,
-			Devices: l.Devices, Masked: l.MaskedPaths, ReadOnly: l.ReadonlyPaths},
+			Devices: l.Devices, Masked: l.MaskedPaths, ReadOnly: l.ReadonlyPaths,
+			Label: l.MountLabel, NoPivot: o.NoPivot, SharedPid: p.all&unix.CLONE_NEWPID == 0},
 	}
 	if root := o.Spec.Root; root != nil {
 		c.Root.Readonly = root.Readonly

@@ -9,6 +9,7 @@ package rootfs
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"strings"
 
@@ -86,7 +87,7 @@ func (b *Builder) Finish() error {
 	if err := b.protect(); err != nil {
 		return err
 	}
-	if err := mount.PivotTo(b.root); err != nil {
+	if err := b.enter(); err != nil {
 		return fmt.Errorf("change to the root file system: %w", err)
 	}
 	if b.spec.Readonly {
@@ -102,6 +103,17 @@ func (b *Builder) Finish() error {
 		return fmt.Errorf("set propagation of the root file system: %w", err)
 	}
 	return nil
+}
+
+func (b *Builder) enter() error {
+	if !b.spec.NoPivot {
+		return mount.PivotTo(b.root)
+	}
+	table, err := os.ReadFile("/proc/thread-self/mountinfo")
+	if err != nil {
+		return err
+	}
+	return mount.ChrootTo(b.root, string(table))
 }
 
 func setRoot(a mount.Attr, recursive bool) error {

@@ -143,10 +143,21 @@ func (r *Root) pack(p *packer) {
 		p.string(&m.Type)
 		p.string(&m.Source)
 		p.strings(&m.Options)
+		list(p, &m.UIDMappings, packMapping)
+		list(p, &m.GIDMappings, packMapping)
 	})
 	list(p, &r.Devices, packDevice)
 	p.strings(&r.Masked)
 	p.strings(&r.ReadOnly)
+	p.string(&r.Label)
+	p.bool(&r.NoPivot)
+	p.bool(&r.SharedPid)
+}
+
+func packMapping(p *packer, m *specs.LinuxIDMapping) {
+	integer(p, &m.ContainerID)
+	integer(p, &m.HostID)
+	integer(p, &m.Size)
 }
 
 func packRootfs(p *packer, r *oci.Rootfs) {

@@ -83,6 +83,12 @@ type Root struct {
 	Devices     []specs.LinuxDevice
 	Masked      []string
 	ReadOnly    []string
+	// Label is SELinux's for the filesystems that are made.
+	Label string
+	// NoPivot changes to the root by chroot, where pivot_root is impossible.
+	NoPivot bool
+	// SharedPid says that the pid namespace is not the container's own.
+	SharedPid bool
 }
 
 // Cause sorts failures.

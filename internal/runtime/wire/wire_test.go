@@ -30,9 +30,10 @@ func full() *Config {
 		Joins: []Join{{Flag: 1 << 30, Path: "/proc/1/ns/net"}}, Hostname: "h", Domainname: "d", Sysctl: []Sysctl{{"net.x", "1"}},
 		Root: Root{
 			Path: "/r", Rootfs: &oci.Rootfs{Lowers: []string{"l"}, Upper: "u", Work: "w", Host: true, Hidden: []string{"/etc/shadow"}},
-			Readonly: true, Propagation: "rslave", Mounts: []specs.Mount{{Destination: "/d", Type: "bind", Source: "/s", Options: []string{"ro"}}},
+			Readonly: true, Propagation: "rslave", Mounts: []specs.Mount{{Destination: "/d", Type: "bind", Source: "/s", Options: []string{"ro"},
+				UIDMappings: []specs.LinuxIDMapping{{ContainerID: 1, HostID: 2, Size: 3}}, GIDMappings: []specs.LinuxIDMapping{{ContainerID: 4, HostID: 5, Size: 6}}}},
 			Devices: []specs.LinuxDevice{{Path: "/dev/x", Type: "c", Major: 1, Minor: 2, FileMode: ptr(os.FileMode(0o600)), UID: ptr(uint32(7)), GID: ptr(uint32(8))}},
-			Masked:  []string{"/m"}, ReadOnly: []string{"/o"},
+			Masked:  []string{"/m"}, ReadOnly: []string{"/o"}, Label: "system_u:object_r:container_file_t:s0", NoPivot: true, SharedPid: true,
 		},
 	}
 }
