@@ -23,7 +23,7 @@ func TestLinks(t *testing.T) {
 	for _, dir := range commands {
 		name := filepath.Base(dir)
 		t.Run(name, func(t *testing.T) {
-			got := links(t, name)
+			got := links(t, name, "{{if not .Standard}}{{.ImportPath}}{{end}}")
 			file := filepath.Join("links", name+".txt")
 			if *update {
 				if err := os.WriteFile(file, []byte(strings.Join(got, "\n")+"\n"), 0o644); err != nil {
@@ -50,10 +50,26 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// links lists the packages outside the standard library that a command is made of.
-func links(t *testing.T, command string) []string {
+// A runtime is started several times for each container: what prepares tables at
+// start, or links what does, costs each of them.
+func TestSlowStarters(t *testing.T) {
+	for _, command := range []string{"berth-runtime", "berth-init"} {
+		got := links(t, command, "{{.ImportPath}}")
+		for slow, instead := range map[string]string{
+			"encoding/json": "internal/leanjson", "net": "sockets of x/sys/unix", "regexp": "a loop", "crypto/sha256": "the text itself as the key",
+			"text/template": "fmt", "log/slog": "fmt",
+		} {
+			if slices.Contains(got, slow) {
+				t.Errorf("%s links %s, which slows its start; use %s", command, slow, instead)
+			}
+		}
+	}
+}
+
+// links lists the packages that a command is made of, by a template of go list.
+func links(t *testing.T, command, format string) []string {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./cmd/"+command)
+	cmd := exec.Command("go", "list", "-deps", "-f", format, "./cmd/"+command)
 	cmd.Dir = "../.."
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	var stderr bytes.Buffer

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"runtime"
 	"syscall"
@@ -29,7 +28,7 @@ var initEnv = [...]string{"GOMAXPROCS=1", "GOGC=off"}
 type child struct {
 	pid      int
 	pidfd    *os.File
-	conn     *net.UnixConn
+	conn     conn
 	console  *os.File
 	warnings []string
 }
@@ -181,22 +180,6 @@ func (r *Runtime) inPidNamespace(ns *os.File, fork func() (int, error)) (int, er
 	return res.pid, res.err
 }
 
-func socketpair() (*net.UnixConn, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("make socket pair: %w", err)
-	}
-	theirs := os.NewFile(uintptr(fds[1]), "init")
-	ours := os.NewFile(uintptr(fds[0]), "runtime")
-	defer ours.Close()
-	conn, err := net.FileConn(ours)
-	if err != nil {
-		theirs.Close()
-		return nil, nil, fmt.Errorf("make socket pair: %w", err)
-	}
-	return conn.(*net.UnixConn), theirs, nil
-}
-
 // send tells the init something. That an init is gone is found out by listen,
 // which knows why.
 func (c *child) send(k wire.Kind, payload []byte) error {
@@ -238,10 +221,10 @@ func (c *child) listen(ctx context.Context) (ready bool, err error) {
 }
 
 // receive reads one frame and the descriptor that came with it, if any.
-func receive(conn *net.UnixConn) (kind wire.Kind, payload []byte, file *os.File, err error) {
+func receive(c conn) (kind wire.Kind, payload []byte, file *os.File, err error) {
 	var header [wire.HeaderSize]byte
 	oob := make([]byte, unix.CmsgSpace(4))
-	n, oobn, _, _, err := conn.ReadMsgUnix(header[:], oob)
+	n, oobn, err := c.readMessage(header[:], oob)
 	if err != nil {
 		return 0, nil, nil, err
 	}
@@ -250,7 +233,7 @@ func receive(conn *net.UnixConn) (kind wire.Kind, payload []byte, file *os.File,
 			return 0, nil, nil, err
 		}
 	}
-	if _, err = io.ReadFull(conn, header[n:]); err != nil {
+	if _, err = io.ReadFull(c, header[n:]); err != nil {
 		return 0, nil, file, err
 	}
 	kind, size, err := wire.ParseHeader(header[:])
@@ -258,7 +241,7 @@ func receive(conn *net.UnixConn) (kind wire.Kind, payload []byte, file *os.File,
 		return 0, nil, file, err
 	}
 	payload = make([]byte, size)
-	_, err = io.ReadFull(conn, payload)
+	_, err = io.ReadFull(c, payload)
 	return kind, payload, file, err
 }
 

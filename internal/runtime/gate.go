@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 
 	"github.com/containerd/errdefs"
@@ -50,13 +49,15 @@ func (c *Container) Release() error { return c.gate.child.conn.Close() }
 // StartThrough starts a container that waits at the socket of CreateOptions.Gate.
 // Errors are as with Container.Start, but the init's parent reaps it.
 func StartThrough(ctx context.Context, socket string) error {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", socket)
+	conn, err := dial(socket)
+	if errors.Is(err, unix.EAGAIN) {
+		return errdefs.ErrFailedPrecondition.WithMessage("the container is just being started by another command")
+	}
 	if err != nil {
 		return errdefs.ErrFailedPrecondition.WithMessage("the container does not wait for a start: " + err.Error())
 	}
 	defer conn.Close()
-	c := &child{conn: conn.(*net.UnixConn)}
+	c := &child{conn: conn}
 	if err := c.send(wire.Start, nil); err != nil {
 		return fmt.Errorf("start container: %w", err)
 	}

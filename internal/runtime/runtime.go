@@ -2,8 +2,6 @@ package runtime
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-containers/berth/internal/leanjson"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
 	"github.com/berth-containers/berth/internal/sys/mount"
 	"github.com/berth-containers/berth/internal/sys/seccomp"
@@ -30,7 +29,7 @@ type Runtime struct {
 	cgroup cgroup.Mode
 
 	mu      sync.Mutex
-	filters map[[sha256.Size]byte]*seccomp.Filter
+	filters map[string]*seccomp.Filter // by the profile as text
 }
 
 // New opens the init binary. From here on the process is not dumpable, since it
@@ -48,7 +47,7 @@ func New(initBinary string) (*Runtime, error) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("protect the runtime: %w", err)
 	}
-	return &Runtime{init: init, pidNS: pidNS, null: readOnlyNull(), cgroup: cgroup.Detect(), filters: map[[sha256.Size]byte]*seccomp.Filter{}}, nil
+	return &Runtime{init: init, pidNS: pidNS, null: readOnlyNull(), cgroup: cgroup.Detect(), filters: map[string]*seccomp.Filter{}}, nil
 }
 
 // Close closes what New opened; containers are not touched.
@@ -130,11 +129,11 @@ func (r *Runtime) filter(profile *specs.LinuxSeccomp) (*seccomp.Filter, error) {
 	if profile == nil {
 		return nil, nil
 	}
-	text, err := json.Marshal(profile)
+	text, err := leanjson.Marshal(profile)
 	if err != nil {
 		return nil, fmt.Errorf("read the seccomp profile: %w", err)
 	}
-	key := sha256.Sum256(text)
+	key := string(text)
 	r.mu.Lock()
 	f := r.filters[key]
 	r.mu.Unlock()

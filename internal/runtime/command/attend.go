@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -17,24 +16,27 @@ import (
 
 // sendConsole hands a terminal's master to the socket's listener.
 func sendConsole(socket string, master *os.File) error {
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("connect to the console socket: %w", err)
+		return fmt.Errorf("make a socket: %w", err)
 	}
-	defer conn.Close()
+	defer unix.Close(fd)
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: socket}); err != nil {
+		return fmt.Errorf("connect to the console socket %s: %w", socket, err)
+	}
 	raw, err := master.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var failed error
-	err = raw.Control(func(fd uintptr) {
+	err = raw.Control(func(console uintptr) {
 		// Its receiver expects a terminal in blocking mode.
-		if failed = unix.SetNonblock(int(fd), false); failed == nil {
-			_, _, failed = conn.WriteMsgUnix([]byte("/dev/ptmx"), unix.UnixRights(int(fd)), nil)
+		if failed = unix.SetNonblock(int(console), false); failed == nil {
+			failed = unix.Sendmsg(fd, []byte("/dev/ptmx"), unix.UnixRights(int(console)), nil, 0)
 		}
 	})
 	if err = errors.Join(err, failed); err != nil {
-		return fmt.Errorf("send the terminal to the console socket: %w", err)
+		return fmt.Errorf("send the terminal to the console socket %s: %w", socket, err)
 	}
 	return nil
 }

@@ -7,7 +7,6 @@
 package command
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/berth-containers/berth/internal/leanjson"
 	"github.com/berth-containers/berth/internal/version"
 )
 
@@ -139,7 +139,7 @@ func (e *env) report(err error) {
 	line := fmt.Appendf(nil, "time=%q level=error msg=%q", now, err.Error())
 	if e.logFormat == "json" {
 		// Three strings always marshal.
-		line, _ = json.Marshal(map[string]string{"level": "error", "msg": err.Error(), "time": now})
+		line, _ = leanjson.Marshal(map[string]string{"level": "error", "msg": err.Error(), "time": now})
 	}
 	if _, err := f.Write(append(line, '\n')); err != nil {
 		fmt.Fprintf(e.err, "berth-runtime: %v\n", err)

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-containers/berth/internal/leanjson"
 	"github.com/berth-containers/berth/internal/runtime"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
 	"github.com/berth-containers/berth/internal/sys/pidfd"
@@ -42,9 +42,17 @@ func runState(e *env, flags *flag.FlagSet, args []string) error {
 }
 
 func (e *env) print(v any) error {
-	enc := json.NewEncoder(e.out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	return e.json(v, "  ")
+}
+
+// json writes v and the end of the line.
+func (e *env) json(v any, indent string) error {
+	text, err := leanjson.MarshalIndent(v, indent)
+	if err != nil {
+		return err
+	}
+	_, err = e.out.Write(append(text, '\n'))
+	return err
 }
 
 func runKill(e *env, flags *flag.FlagSet, args []string) error {
@@ -210,7 +218,7 @@ func runPs(e *env, flags *flag.FlagSet, args []string) error {
 		return err
 	}
 	if *format == "json" {
-		return json.NewEncoder(e.out).Encode(append([]int{}, pids...))
+		return e.json(append([]int{}, pids...), "")
 	}
 	out, err := exec.Command("ps", "-ef").Output()
 	if err != nil {
@@ -251,7 +259,7 @@ func runList(e *env, flags *flag.FlagSet, args []string) error {
 		all = append(all, s.show())
 	}
 	if *format == "json" && !*quiet {
-		return json.NewEncoder(e.out).Encode(all)
+		return e.json(all, "")
 	}
 	w := tabwriter.NewWriter(e.out, 12, 1, 3, ' ', 0)
 	if !*quiet {

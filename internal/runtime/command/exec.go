@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/berth-containers/berth/internal/leanjson"
 	"github.com/berth-containers/berth/internal/runtime"
 )
 
@@ -93,7 +93,7 @@ func (f *execFlags) specification(s *state, args []string) (*specs.Process, erro
 			return nil, err
 		}
 		p := &specs.Process{}
-		if err := json.Unmarshal(b, p); err != nil {
+		if err := leanjson.Unmarshal(b, p); err != nil {
 			return nil, fmt.Errorf("read %s: %w", *f.process, err)
 		}
 		return p, nil

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
 	"os"
@@ -10,6 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 
+	"github.com/berth-containers/berth/internal/leanjson"
 	"github.com/berth-containers/berth/internal/sys/caps"
 )
 
@@ -18,7 +18,7 @@ func runSpec(_ *env, flags *flag.FlagSet, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(example(), "", "\t")
+	b, err := leanjson.MarshalIndent(example(), "\t")
 	if err != nil {
 		return err
 	}

@@ -2,16 +2,17 @@ package command
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/berth-containers/berth/internal/leanjson"
 )
 
 // state is what a container is known by.
@@ -35,10 +36,19 @@ type shown struct {
 	Owner   string    `json:"owner"`
 }
 
-var validID = regexp.MustCompile(`^[\w+.-]+$`)
+// validID is whether id can name a directory.
+func validID(id string) bool {
+	for _, c := range []byte(id) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (c < '0' || c > '9') && !strings.ContainsRune("_+.-", rune(c)) {
+			return false
+		}
+	}
+	return id != "" && id != "." && id != ".."
+}
 
 func (e *env) dir(id string) (string, error) {
-	if !validID.MatchString(id) || id == "." || id == ".." {
+	if !validID(id) {
 		return "", fmt.Errorf("invalid container ID %q: use letters, digits and any of _ + - . only", id)
 	}
 	return filepath.Join(e.root, id), nil
@@ -58,14 +68,14 @@ func (e *env) load(id string) (*state, error) {
 		return nil, err
 	}
 	s := &state{dir: dir}
-	if err := json.Unmarshal(b, s); err != nil {
+	if err := leanjson.Unmarshal(b, s); err != nil {
 		return nil, fmt.Errorf("read the state of %s (delete --force takes it away): %w", id, err)
 	}
 	return s, nil
 }
 
 func (s *state) save() error {
-	b, err := json.Marshal(s)
+	b, err := leanjson.Marshal(s)
 	if err != nil {
 		return err
 	}
@@ -140,7 +150,7 @@ func readSpec(bundle string) (*specs.Spec, error) {
 		return nil, err
 	}
 	spec := &specs.Spec{}
-	if err := json.Unmarshal(b, spec); err != nil {
+	if err := leanjson.Unmarshal(b, spec); err != nil {
 		return nil, fmt.Errorf("read %s/config.json: %w", bundle, err)
 	}
 	return spec, nil

@@ -1,0 +1,75 @@
+package runtime
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// conn is a stream socket in the poller. Package net would be a fifth of the
+// start-up of berth-runtime.
+type conn struct{ *os.File }
+
+func newConn(fd int) (conn, error) {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return conn{}, err
+	}
+	return conn{os.NewFile(uintptr(fd), "socket")}, nil
+}
+
+// socketpair returns our end and the init's, which blocks.
+func socketpair() (ours conn, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return conn{}, nil, fmt.Errorf("make socket pair: %w", err)
+	}
+	if ours, err = newConn(fds[0]); err != nil {
+		unix.Close(fds[1])
+		return conn{}, nil, fmt.Errorf("make socket pair: %w", err)
+	}
+	return ours, os.NewFile(uintptr(fds[1]), "init"), nil
+}
+
+// dial connects to a listening unix socket. It does not wait: with another
+// client in its backlog that is unix.EAGAIN.
+func dial(path string) (conn, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return conn{}, err
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		unix.Close(fd)
+		return conn{}, err
+	}
+	return newConn(fd)
+}
+
+// readMessage reads what has come, with the control messages beside it; io.EOF
+// is the end.
+func (c conn) readMessage(p, oob []byte) (n, oobn int, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, 0, err
+	}
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		for {
+			n, oobn, _, _, failed = unix.Recvmsg(int(fd), p, oob, unix.MSG_CMSG_CLOEXEC)
+			if failed != unix.EINTR {
+				return failed != unix.EAGAIN
+			}
+		}
+	})
+	switch {
+	case err != nil:
+		return 0, 0, err
+	case failed != nil:
+		return 0, 0, failed
+	case n == 0:
+		return 0, 0, io.EOF
+	}
+	return n, oobn, nil
+}
