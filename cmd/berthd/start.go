@@ -140,7 +140,7 @@ func hidden(cfg config.Config) []string {
 type parts struct{ shim, init string }
 
 func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *slog.Logger) (*engine.Engine, *image.Store, error) {
-	images, err := image.Open(ctx, image.Options{Root: cfg.DataRoot, Hidden: hidden(cfg), PlainHTTP: cfg.InsecureRegistries, Log: log})
+	images, err := image.Open(ctx, image.Options{Root: cfg.DataRoot, Hidden: hidden(cfg), Registries: cfg.Registries, Log: log})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -156,7 +156,7 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 	}
 	e, err := engine.New(ctx, engine.Config{
 		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, CgroupParent: cfg.CgroupParent, InitBinary: bin.init,
-		CgroupV2: cgroup.Detect() == cgroup.V2, Version: version.Version, InsecureRegistries: cfg.InsecureRegistries,
+		CgroupV2: cgroup.Detect() == cgroup.V2, Version: version.Version, Registries: cfg.Registries,
 	}, engine.Deps{
 		Shim: engine.Supervise(client, respawn), Networks: engine.Bridge(bridge), Images: images, Rootfs: images, Spec: spec.Build,
 	}, log)

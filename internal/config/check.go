@@ -5,15 +5,16 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
-	"regexp"
 	"strings"
+
+	"github.com/berth-containers/berth/internal/distribution/registries"
 )
 
 // levels are the values of log-level.
 var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
 
 func (r *raw) check(s sources, groupGiven bool) (c Config, err error) {
-	c = Config{Group: r.group, InsecureRegistries: r.insecure, TLS: r.tls}
+	c = Config{Group: r.group, TLS: r.tls}
 	c.GroupGiven = groupGiven || s["group"] != ""
 	if c.DataRoot, err = directory(s.of("data-root"), r.dataRoot); err != nil {
 		return c, err
@@ -41,7 +42,8 @@ func (r *raw) check(s sources, groupGiven bool) (c Config, err error) {
 	if c.Hosts, err = r.checkHosts(s, c.ExecRoot); err != nil {
 		return c, err
 	}
-	return c, r.checkRegistries(s)
+	c.Registries, err = r.checkRegistries(s)
+	return c, err
 }
 
 func directory(source, path string) (string, error) {
@@ -124,13 +126,13 @@ func (r *raw) checkHost(s sources, host string) error {
 	return nil
 }
 
-var registry = regexp.MustCompile(`^[a-zA-Z0-9.-]+(:[0-9]+)?$|^\[[0-9a-fA-F:]+\](:[0-9]+)?$`)
-
-func (r *raw) checkRegistries(s sources) error {
-	for _, host := range r.insecure {
-		if !registry.MatchString(host) {
-			return invalid("%s: %q is not HOST or HOST:PORT", s.of("insecure-registry"), host)
-		}
+func (r *raw) checkRegistries(s sources) (registries.Table, error) {
+	t, err := r.registries.With(r.insecure, nil)
+	if err != nil {
+		return t, invalid("%s: %v", s.of("insecure-registry"), err)
 	}
-	return nil
+	if t, err = t.With(nil, r.mirrors); err != nil {
+		return t, invalid("%s: %v", s.of("registry-mirror"), err)
+	}
+	return t, nil
 }

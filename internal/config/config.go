@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berth-containers/berth/internal/distribution/registries"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/pflag"
 )
@@ -33,10 +34,9 @@ type Config struct {
 	CgroupParent string
 	PidFile      string
 	LogLevel     slog.Level
-	// InsecureRegistries are hosts that are spoken to without TLS.
-	InsecureRegistries []string
-	TLS                TLS
-	ShowVersion        bool
+	Registries   registries.Table // how registries are reached
+	TLS          TLS
+	ShowVersion  bool
 }
 
 // TLS are the files for tcp:// hosts.
@@ -45,10 +45,14 @@ type TLS struct {
 	CA, Cert, Key string
 }
 
+// registriesKey is the one setting of the file that no flag could hold.
+const registriesKey = "registries"
+
 // raw is what was given, before it is checked.
 type raw struct {
 	dataRoot, execRoot, group, bridgeSubnet, cgroupParent, pidFile, logLevel string
-	hosts, insecure                                                          []string
+	hosts, insecure, mirrors                                                 []string
+	registries                                                               registries.Table
 	tls                                                                      TLS
 	debug                                                                    bool
 }
@@ -58,7 +62,7 @@ type raw struct {
 var fileKeys = map[string]string{
 	"data-root": "data-root", "exec-root": "exec-root", "hosts": "host", "group": "group",
 	"bridge-subnet": "bridge-subnet", "cgroup-parent": "cgroup-parent", "pidfile": "pidfile",
-	"log-level": "log-level", "insecure-registries": "insecure-registry", "debug": "debug",
+	"log-level": "log-level", "insecure-registries": "insecure-registry", "registry-mirrors": "registry-mirror", "debug": "debug",
 	"tlsverify": "tlsverify", "tlscacert": "tlscacert", "tlscert": "tlscert", "tlskey": "tlskey",
 }
 
@@ -74,7 +78,8 @@ func (r *raw) flags() *pflag.FlagSet {
 	f.StringVarP(&r.pidFile, "pidfile", "p", "", "file to write the process ID to")
 	f.StringVarP(&r.logLevel, "log-level", "l", "info", "least level of messages: debug, info, warn or error")
 	f.BoolVarP(&r.debug, "debug", "D", false, "same as --log-level debug")
-	f.StringArrayVar(&r.insecure, "insecure-registry", nil, "registry, as HOST or HOST:PORT, to speak to without TLS; repeatable")
+	f.StringArrayVar(&r.insecure, "insecure-registry", nil, "registry, as HOST or HOST:PORT, whose certificate is not looked at, and that may have none; repeatable")
+	f.StringArrayVar(&r.mirrors, "registry-mirror", nil, "mirror of docker.io, as [http://|https://]HOST[:PORT][/PREFIX]; repeatable")
 	f.BoolVar(&r.tls.Verify, "tlsverify", false, "serve tcp:// hosts, to clients with a certificate of the CA only")
 	f.StringVar(&r.tls.CA, "tlscacert", "", "certificates of the CA that signs clients")
 	f.StringVar(&r.tls.Cert, "tlscert", "", "certificate of the engine")
@@ -98,7 +103,7 @@ func Load(args []string) (Config, error) {
 		return Config{ShowVersion: true}, nil
 	}
 	s := sources{}
-	if err := s.readFile(f, *file, f.Changed("config-file")); err != nil {
+	if err := s.readFile(&r, f, *file, f.Changed("config-file")); err != nil {
 		return Config{}, err
 	}
 	return r.check(s, f.Changed("group"))
@@ -115,7 +120,7 @@ func (s sources) of(flag string) string {
 	return "flag --" + flag
 }
 
-func (s sources) readFile(f *pflag.FlagSet, path string, must bool) error {
+func (s sources) readFile(r *raw, f *pflag.FlagSet, path string, must bool) error {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && !must {
 		return nil
@@ -133,6 +138,12 @@ func (s sources) readFile(f *pflag.FlagSet, path string, must bool) error {
 	}
 	slices.Sort(keys)
 	for _, key := range keys {
+		if key == registriesKey {
+			if r.registries, err = registries.Parse(settings[key]); err != nil {
+				return invalid("%s: key %q: %v", path, key, err)
+			}
+			continue
+		}
 		if err := s.take(f, path, key, settings[key]); err != nil {
 			return err
 		}
@@ -197,7 +208,8 @@ func textsOf(value json.RawMessage, flagType string) (texts []string, want strin
 }
 
 func keyNames() []string {
-	names := make([]string, 0, len(fileKeys))
+	names := make([]string, 0, len(fileKeys)+1)
+	names = append(names, registriesKey)
 	for name := range fileKeys {
 		names = append(names, name)
 	}

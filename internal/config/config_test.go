@@ -11,7 +11,7 @@ import (
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "daemon.json")
-	keys := "the keys are bridge-subnet, cgroup-parent, data-root, debug, exec-root, group, hosts, insecure-registries, log-level, pidfile, tlscacert, tlscert, tlskey, tlsverify"
+	keys := "the keys are bridge-subnet, cgroup-parent, data-root, debug, exec-root, group, hosts, insecure-registries, log-level, pidfile, registries, registry-mirrors, tlscacert, tlscert, tlskey, tlsverify"
 	tls := []string{"--tlsverify", "--tlscacert", "ca", "--tlscert", "cert", "--tlskey", "key"}
 	for _, row := range []struct {
 		name, file, failure string
@@ -23,7 +23,9 @@ func TestLoad(t *testing.T) {
 			want: "[/var/lib/berth /run/berth [unix:///run/berth/berth.sock] berth /berth INFO]"},
 		{name: "the socket is in the exec root", args: []string{"--exec-root", "/x"}, show: func(c Config) any { return c.Hosts }, want: "[unix:///x/berth.sock]"},
 		{name: "file", file: `{"data-root":"/d","hosts":["unix:///a","fd://"],"log-level":"warn","insecure-registries":["r:5000"],"debug":false}`,
-			show: func(c Config) any { return []any{c.DataRoot, c.Hosts, c.LogLevel, c.InsecureRegistries} }, want: "[/d [unix:///a fd://] WARN [r:5000]]"},
+			show: func(c Config) any { return []any{c.DataRoot, c.Hosts, c.LogLevel, c.Registries.Hosts} }, want: "[/d [unix:///a fd://] WARN map[r:5000:{[] true}]]"},
+		{name: "registries", file: `{"registries":{"default":"r:1","hosts":{"docker.io":{"mirrors":["m"]}}},"registry-mirrors":["http://n"]}`,
+			show: func(c Config) any { return c.Registries }, want: "{r:1  map[docker.io:{[m http://n] false}]}"},
 		{name: "empty file", file: " ", show: func(c Config) any { return c.DataRoot }, want: "/var/lib/berth"},
 		{name: "subnet", args: []string{"--bridge-subnet", "10.9.8.7/24"}, show: func(c Config) any { return c.BridgeSubnet }, want: "10.9.8.0/24"},
 		{name: "debug", args: []string{"-D"}, show: func(c Config) any { return c.LogLevel }, want: "DEBUG"},
@@ -49,6 +51,8 @@ func TestLoad(t *testing.T) {
 		{name: "cgroup", args: []string{"--cgroup-parent", "/a/../b"}, failure: `flag --cgroup-parent: "/a/../b" is not a path below the root of the cgroups, such as /berth`},
 		{name: "one root", args: []string{"--exec-root", "/var/lib/berth"}, failure: `flag --exec-root: /var/lib/berth is the data root too: use two directories`},
 		{name: "registry", file: `{"insecure-registries":["http://r"]}`, failure: `FILE: key "insecure-registries": "http://r" is not HOST or HOST:PORT`},
+		{name: "mirror", args: []string{"--registry-mirror", "ftp://m"}, failure: `flag --registry-mirror: "ftp://m" is not [http://|https://]HOST[:PORT][/PREFIX]`},
+		{name: "table", file: `{"registries":{"host":{}}}`, failure: `FILE: key "registries": not a table of registries: json: unknown field "host"`},
 		{name: "argument", args: []string{"start"}, failure: `unexpected argument "start": every setting is a flag`},
 		{name: "unknown flag", args: []string{"--nope"}, failure: `unknown flag: --nope`},
 	} {

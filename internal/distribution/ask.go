@@ -26,11 +26,11 @@ const (
 // Login checks credentials with the registry of a host. Unauthenticated if it
 // refuses them.
 func (c *Client) Login(ctx context.Context, host string, creds Credentials) error {
-	hosts, err := c.hosts(host, creds)
+	hosts, err := c.hosts(ctx, host, creds)
 	if err != nil {
 		return err
 	}
-	h := hosts[0]
+	h := hosts[len(hosts)-1]
 	resp, err := c.ask(ctx, h, h.Path+"/")
 	if err != nil {
 		return explainLogin(ctx, host, err)

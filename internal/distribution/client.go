@@ -9,14 +9,15 @@ package distribution
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"time"
 
+	"github.com/berth-containers/berth/internal/distribution/registries"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -31,9 +32,8 @@ const defaultIdle = 60 * time.Second
 
 // Options of a client.
 type Options struct {
-	// PlainHTTP are hosts (host or host:port) spoken to without TLS, besides
-	// the loopback ones.
-	PlainHTTP []string
+	// Registries is how each registry is reached.
+	Registries registries.Table
 	// Idle is how long a registry may be silent; 0 is a minute.
 	Idle      time.Duration
 	UserAgent string
@@ -48,9 +48,9 @@ type Credentials struct {
 
 // Client holds the connections to registries.
 type Client struct {
-	options   Options
-	transport *http.Transport
-	http      *http.Client
+	options  Options
+	secure   *http.Transport
+	insecure *http.Transport // does not look at certificates
 }
 
 // New returns a client.
@@ -58,7 +58,7 @@ func New(o Options) *Client {
 	if o.Idle == 0 {
 		o.Idle = defaultIdle
 	}
-	t := &http.Transport{
+	secure := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: o.Idle / 2, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2:     true,
@@ -68,11 +68,16 @@ func New(o Options) *Client {
 		ResponseHeaderTimeout: o.Idle,
 		ExpectContinueTimeout: time.Second,
 	}
-	return &Client{options: o, transport: t, http: &http.Client{Transport: patient{&idle{next: t, limit: o.Idle}}}}
+	insecure := secure.Clone()
+	insecure.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // for the hosts that were named so
+	return &Client{options: o, secure: secure, insecure: insecure}
 }
 
 // Close closes the connections that are not in use.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.secure.CloseIdleConnections()
+	c.insecure.CloseIdleConnections()
+}
 
 // Repository is one repository of a registry.
 type Repository struct {
@@ -87,7 +92,7 @@ type Repository struct {
 // Repository returns the repository of ref, whose tag or digest is what
 // Resolve and PushTagged mean.
 func (c *Client) Repository(ctx context.Context, ref reference.Named, creds Credentials) (*Repository, error) {
-	hosts, err := c.hosts(reference.Domain(ref), creds)
+	hosts, err := c.hosts(ctx, reference.Domain(ref), creds)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +100,7 @@ func (c *Client) Repository(ctx context.Context, ref reference.Named, creds Cred
 		Headers: c.headers(),
 		Hosts:   func(string) ([]docker.RegistryHost, error) { return hosts, nil },
 	})
-	r := &Repository{ref: ref, client: c, host: hosts[0], resolver: resolver, known: creds != Credentials{}}
+	r := &Repository{ref: ref, client: c, host: hosts[len(hosts)-1], resolver: resolver, known: creds != Credentials{}}
 	if r.fetcher, err = resolver.Fetcher(ctx, ref.String()); err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", ref, err)
 	}
@@ -108,41 +113,6 @@ func (c *Client) headers() http.Header {
 		headers.Set("User-Agent", c.options.UserAgent)
 	}
 	return headers
-}
-
-// hosts is how to speak to the registry of a domain; there is one at least.
-func (c *Client) hosts(domain string, creds Credentials) ([]docker.RegistryHost, error) {
-	host, err := docker.DefaultHost(domain)
-	if err != nil {
-		return nil, fmt.Errorf("find registry %s: %w", domain, err)
-	}
-	auth := docker.NewDockerAuthorizer(docker.WithAuthClient(c.http), docker.WithAuthCreds(
-		func(asking string) (string, string, error) {
-			// A host that the registry merely redirects to gets nothing.
-			if asking != host {
-				return "", "", nil
-			}
-			if creds.IdentityToken != "" {
-				return "", creds.IdentityToken, nil
-			}
-			return creds.Username, creds.Password, nil
-		}))
-	hosts, err := docker.ConfigureDefaultRegistries(
-		docker.WithClient(c.http), docker.WithAuthorizer(auth), docker.WithPlainHTTP(c.plain))(domain)
-	if err != nil {
-		return nil, fmt.Errorf("find registry %s: %w", domain, err)
-	}
-	return hosts, nil
-}
-
-func (c *Client) plain(host string) (bool, error) {
-	if slices.Contains(c.options.PlainHTTP, host) {
-		return true, nil
-	}
-	if name, _, err := net.SplitHostPort(host); err == nil && slices.Contains(c.options.PlainHTTP, name) {
-		return true, nil
-	}
-	return docker.MatchLocalhost(host)
 }
 
 // Resolve returns what the reference names. NotFound has Docker's wording.

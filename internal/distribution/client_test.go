@@ -116,17 +116,3 @@ func TestIdle(t *testing.T) {
 		})
 	}
 }
-
-func TestPlain(t *testing.T) {
-	c := New(Options{PlainHTTP: []string{"registry.lan", "other.lan:5000"}})
-	defer c.Close()
-	for host, want := range map[string]bool{
-		"localhost:5000": true, "127.0.0.1": true, "127.1.2.3:80": true, "[::1]:5000": true,
-		"registry.lan": true, "registry.lan:443": true, "other.lan:5000": true, "other.lan": false,
-		"docker.io": false, "localhost.example:5000": false,
-	} {
-		if got, err := c.plain(host); err != nil || got != want {
-			t.Errorf("%s: %v, %v", host, got, err)
-		}
-	}
-}

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 
+	"github.com/berth-containers/berth/internal/distribution/registries"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
@@ -76,9 +78,11 @@ func unreachable(err error, what, registry string) error {
 	text := request.Error()
 	switch {
 	case strings.Contains(text, "server gave HTTP response to HTTPS client"):
-		hint = "the registry speaks plain HTTP; add it to the hosts that may"
+		hint = "the registry speaks plain HTTP: if it may, add it to insecure-registries in the engine's configuration"
+	case strings.Contains(text, "certificate required"):
+		hint = "the registry wants a certificate of the client: put it and its key, as client.cert and client.key, into " + filepath.Join(registries.CertsDirs[0], registry)
 	case strings.Contains(text, "x509: "), strings.Contains(text, "tls: "):
-		hint = "the registry's certificate is not trusted by this system"
+		hint = "the registry's certificate is not trusted by this system: put that of its CA, as ca.crt, into " + filepath.Join(registries.CertsDirs[0], registry)
 	case strings.Contains(text, "no such host"):
 		hint = "is the name of the registry right?"
 	}

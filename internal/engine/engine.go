@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/distribution/registries"
 	"github.com/berth-containers/berth/internal/engine/records"
 	"github.com/berth-containers/berth/internal/events"
 	"github.com/berth-containers/berth/internal/image"
@@ -35,8 +36,7 @@ type Config struct {
 	InitBinary   string // PID 1 of containers with --init
 	CgroupV2     bool
 	Version      string
-	// InsecureRegistries are shown by Info: registries spoken to without TLS.
-	InsecureRegistries []string
+	Registries   registries.Table // shown by Info
 }
 
 // Processes is how the engine runs containers.

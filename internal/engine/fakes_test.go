@@ -23,6 +23,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/distribution/registries"
 	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/oci"
@@ -368,7 +369,8 @@ func newBench(t *testing.T) *bench {
 func (b *bench) open() {
 	b.Helper()
 	var err error
-	b.Engine, err = New(b.Context(), Config{DataRoot: b.root, ExecRoot: b.exec, CgroupParent: b.parent, Version: "test", InsecureRegistries: []string{"r:5000"}},
+	b.Engine, err = New(b.Context(), Config{DataRoot: b.root, ExecRoot: b.exec, CgroupParent: b.parent, Version: "test",
+		Registries: registries.Table{Hosts: map[string]registries.Entry{"registry.lan": {Insecure: true}}}},
 		Deps{Shim: b.w, Networks: fakeNetworks{b.w}, Images: fakeImages{b.w}, Rootfs: fakeRootfs{b.w}, Spec: b.w.buildSpec}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)

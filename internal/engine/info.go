@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/moby/moby/api/types/system"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/distribution/registries"
 	"github.com/berth-containers/berth/internal/engine/ps"
 	"github.com/berth-containers/berth/internal/engine/show"
 	"github.com/berth-containers/berth/internal/logs"
@@ -55,7 +57,7 @@ func (q queries) Info(ctx context.Context) (system.Info, error) {
 		NFd: openFiles(), NGoroutines: runtime.NumGoroutine(), NEventsListener: q.events.Listeners(),
 		SystemTime: time.Now().Format(time.RFC3339Nano), LoggingDriver: logs.DriverRing, CgroupDriver: "cgroupfs", CgroupVersion: "1",
 		KernelVersion: firstLine("/proc/sys/kernel/osrelease"), OSType: "linux", Architecture: machineName(),
-		IndexServerAddress: "https://index.docker.io/v1/", RegistryConfig: registryConfig(q.cfg.InsecureRegistries), NCPU: runtime.NumCPU(), MemTotal: memTotal(),
+		IndexServerAddress: "https://index.docker.io/v1/", RegistryConfig: registryConfig(q.cfg.Registries), NCPU: runtime.NumCPU(), MemTotal: memTotal(),
 		DockerRootDir: q.cfg.DataRoot, Name: hostName(), Labels: []string{}, ServerVersion: q.cfg.Version,
 		Runtimes:       map[string]system.RuntimeWithStatus{"berth": {Runtime: system.Runtime{Path: "berth-runtime"}}},
 		DefaultRuntime: "berth", Swarm: swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive}, LiveRestoreEnabled: true,
@@ -84,16 +86,19 @@ func (q queries) count(i *system.Info) {
 	}
 }
 
-// registryConfig says which registries are spoken to without TLS: those, and
-// all on this host.
-func registryConfig(insecure []string) *registry.ServiceConfig {
+// registryConfig is the table of registries as Docker shows it.
+func registryConfig(t registries.Table) *registry.ServiceConfig {
 	c := &registry.ServiceConfig{
 		InsecureRegistryCIDRs: []netip.Prefix{netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("127.0.0.0/8")},
 		IndexConfigs:          map[string]*registry.IndexInfo{"docker.io": {Name: "docker.io", Mirrors: []string{}, Secure: true, Official: true}},
 		Mirrors:               []string{},
 	}
-	for _, name := range insecure {
-		c.IndexConfigs[name] = &registry.IndexInfo{Name: name, Mirrors: []string{}}
+	for name, e := range t.Hosts {
+		mirrors := slices.Concat([]string{}, e.Mirrors)
+		c.IndexConfigs[name] = &registry.IndexInfo{Name: name, Mirrors: mirrors, Secure: !e.Insecure, Official: name == registries.Hub}
+		if name == registries.Hub {
+			c.Mirrors = mirrors
+		}
 	}
 	return c
 }

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/berth-containers/berth/internal/distribution/registries"
 	"github.com/berth-containers/berth/internal/image/name"
 	"github.com/berth-containers/berth/internal/image/progress"
 	"github.com/moby/moby/api/types/container"
@@ -36,10 +37,9 @@ type Options struct {
 	// not see: the engine's exec root, sockets, keys. The data root is always
 	// hidden.
 	Hidden []string
-	// PlainHTTP are registry hosts (host or host:port) spoken to without TLS;
-	// loopback hosts always are.
-	PlainHTTP []string
-	Log       *slog.Logger
+	// Registries is how registries are reached.
+	Registries registries.Table
+	Log        *slog.Logger
 }
 
 // Image is one image of the store.

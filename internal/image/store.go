@@ -35,7 +35,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		catalogue: &catalogue{depot: d, names: metadata.NewImageStore(d.DB)},
 		install:   &install.Installer{Depot: d},
 		hidden:    append([]string{o.Root}, o.Hidden...),
-		registry:  distribution.New(distribution.Options{PlainHTTP: o.PlainHTTP, UserAgent: "berth"}),
+		registry:  distribution.New(distribution.Options{Registries: o.Registries, UserAgent: "berth"}),
 	}
 	if err := s.refresh(d.Scope(ctx)); err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/md5"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -56,6 +57,43 @@ func TestPrivateRegistry(t *testing.T) {
 		if r := client.run("pull", name); r.Code != 1 || !strings.Contains(r.Err, "pull access denied") {
 			t.Errorf("pull after logout: %+v", r)
 		}
+	}
+}
+
+// The table of registries: an authority in a folder of certificates, and a
+// mirror of docker.io, which nothing here could reach.
+func TestRegistries(t *testing.T) {
+	certificate, key := harness.Certificate(t, harness.SecureAddress)
+	e := engine(t)
+	private, mirror := harness.SecureRegistry(t, certificate, key), harness.Registry(t)
+	e.OK("tag", "busybox", mirror+"/library/mirrored:1")
+	e.OK("push", mirror+"/library/mirrored:1")
+	e.OK("rmi", mirror+"/library/mirrored:1")
+	e.Stop()
+	certs := filepath.Join(e.Dir, "certs.d", private)
+	file := filepath.Join(e.Dir, "daemon.json")
+	text, err := os.ReadFile(certificate)
+	if err == nil {
+		err = os.MkdirAll(certs, 0o755)
+	}
+	config := fmt.Sprintf(`{"registries": {"certs": %q, "hosts": {"docker.io": {"mirrors": ["http://%s"]}}}}`, filepath.Dir(certs), mirror)
+	if err = errors.Join(err, os.WriteFile(filepath.Join(certs, "ca.crt"), text, 0o644), os.WriteFile(file, []byte(config), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	e.Flags = []string{"--config-file", file}
+	e.Start()
+	name := private + "/private/box:1"
+	e.DockerOK("tag", "busybox", name)
+	e.DockerOK("login", "-u", "user", "-p", "secret", private)
+	e.DockerOK("push", name)
+	e.DockerOK("rmi", name)
+	e.DockerOK("pull", name)
+	e.DockerOK("pull", "mirrored:1")
+	if got := e.OK("images", "-q", "mirrored:1"); got != e.OK("images", "-q", "busybox") {
+		t.Errorf("the mirror's image is %s", got)
+	}
+	if got := e.DockerOK("info", "-f", "{{.RegistryConfig.Mirrors}}"); !strings.Contains(got, mirror) {
+		t.Errorf("mirrors %s", got)
 	}
 }
 
