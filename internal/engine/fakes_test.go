@@ -370,7 +370,7 @@ func (b *bench) open() {
 	b.Helper()
 	var err error
 	b.Engine, err = New(b.Context(), Config{DataRoot: b.root, ExecRoot: b.exec, CgroupParent: b.parent, Version: "test",
-		Registries: registries.Table{Hosts: map[string]registries.Entry{"registry.lan": {Insecure: true}}}},
+		Registries: registries.Table{Hosts: map[string]registries.Entry{"r:5000": {Insecure: true}}}},
 		Deps{Shim: b.w, Networks: fakeNetworks{b.w}, Images: fakeImages{b.w}, Rootfs: fakeRootfs{b.w}, Spec: b.w.buildSpec}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
