@@ -31,6 +31,7 @@ type child struct {
 	conn     conn
 	console  *os.File
 	warnings []string
+	provider *provider // nil: an exec's
 }
 
 // start describes how a child comes to life.
@@ -44,6 +45,8 @@ type start struct {
 	doors    []*os.File // v1: through which the child enters the cgroup
 	stdio    [3]*os.File
 	terminal bool
+	// The ID maps of a new user namespace.
+	uids, gids []syscall.SysProcIDMap
 }
 
 // spawn starts an init and configures it. The caller reaps it.
@@ -90,7 +93,8 @@ func (r *Runtime) start(s start) (c *child, err error) {
 	files = append(files, s.extra, s.root)
 	files = append(files, s.doors...)
 	pidfd := -1
-	attr := &syscall.ProcAttr{Env: initEnv[:], Sys: &syscall.SysProcAttr{Cloneflags: uintptr(s.clone), PidFD: &pidfd}}
+	attr := &syscall.ProcAttr{Env: initEnv[:], Sys: &syscall.SysProcAttr{Cloneflags: uintptr(s.clone), PidFD: &pidfd,
+		UidMappings: s.uids, GidMappings: s.gids, GidMappingsEnableSetgroups: true}}
 	for _, f := range files {
 		attr.Files = append(attr.Files, rawFd(f))
 	}
@@ -216,6 +220,10 @@ func (c *child) listen(ctx context.Context) (ready bool, err error) {
 			return false, failure(wire.ParseFailure(payload))
 		case wire.Warning:
 			c.warnings = append(c.warnings, string(payload))
+		case wire.Ask:
+			if err := c.answer(payload); err != nil {
+				return false, fmt.Errorf("make a mount for the container init: %w", err)
+			}
 		}
 	}
 }

@@ -39,6 +39,8 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, er
 		return nil, err
 	}
 	back.Add(ch.kill)
+	ch.provider = &provider{runtime: r, root: &config.Root, pid: ch.pid, ownUser: p.all&unix.CLONE_NEWUSER != 0}
+	defer ch.provider.close()
 	ready, err := ch.listen(ctx)
 	if err == nil && !ready {
 		err = fmt.Errorf("create container: the init ended early (%w)", errOr(ch.alive(), unix.ECHILD))

@@ -66,7 +66,6 @@ func newPlan(spec *specs.Spec) (plan, error) {
 // unsupported names what would be silently missing otherwise.
 func unsupported(spec *specs.Spec) string {
 	process, linux := spec.Process, spec.Linux
-	mapped := func(m specs.Mount) bool { return len(m.UIDMappings)+len(m.GIDMappings) > 0 }
 	for _, row := range []struct {
 		set  bool
 		name string
@@ -77,13 +76,11 @@ func unsupported(spec *specs.Spec) string {
 		{process.IOPriority != nil, "process.ioPriority"},
 		{spec.Hooks != nil, "hooks"},
 		{len(linux.UIDMappings)+len(linux.GIDMappings) > 0, "linux.uidMappings"},
-		{slices.ContainsFunc(spec.Mounts, mapped), "an ID-mapped mount"},
 		{linux.IntelRdt != nil, "linux.intelRdt"},
 		{linux.Personality != nil, "linux.personality"},
 		{linux.MemoryPolicy != nil, "linux.memoryPolicy"},
 		{len(linux.NetDevices) > 0, "linux.netDevices"},
 		{len(linux.TimeOffsets) > 0, "linux.timeOffsets"},
-		{linux.MountLabel != "", "linux.mountLabel"},
 	} {
 		if row.set {
 			return row.name
@@ -96,6 +93,9 @@ func validate(spec *specs.Spec, p plan) error {
 	if p.all&unix.CLONE_NEWUTS == 0 && (spec.Hostname != "" || spec.Domainname != "") {
 		return errdefs.ErrInvalidArgument.WithMessage("unable to set hostname without a private UTS namespace")
 	}
+	if err := validateMounts(spec.Linux); err != nil {
+		return err
+	}
 	for key := range spec.Linux.Sysctl {
 		if strings.HasPrefix(key, "net.") && p.all&unix.CLONE_NEWNET == 0 {
 			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("sysctl %q is not allowed in the host's network namespace", key))
@@ -104,6 +104,20 @@ func validate(spec *specs.Spec, p plan) error {
 		if ipc && p.all&unix.CLONE_NEWIPC == 0 {
 			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("sysctl %q is not allowed in the host's IPC namespace", key))
 		}
+	}
+	return nil
+}
+
+var propagations = []string{"", "private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"}
+
+func validateMounts(l *specs.Linux) error {
+	if !slices.Contains(propagations, l.RootfsPropagation) {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("linux.rootfsPropagation %q is unknown: use one of%s",
+			l.RootfsPropagation, strings.Join(propagations, " ")))
+	}
+	var fs unix.Statfs_t
+	if l.MountLabel != "" && (unix.Statfs("/sys/fs/selinux", &fs) != nil || fs.Type != unix.SELINUX_MAGIC) {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("linux.mountLabel is %q, but SELinux is not enabled on this host; take it out of the specification", l.MountLabel))
 	}
 	return nil
 }
@@ -122,7 +136,7 @@ func (r *Runtime) config(o CreateOptions, p plan) (*wire.Config, error) {
 		SharedMount: p.clone&unix.CLONE_NEWNS == 0,
 		Root: wire.Root{Rootfs: o.Rootfs, Propagation: l.RootfsPropagation, Mounts: o.Spec.Mounts,
 			Devices: l.Devices, Masked: l.MaskedPaths, ReadOnly: l.ReadonlyPaths,
-			Label: l.MountLabel, NoPivot: o.NoPivot, SharedPid: p.all&unix.CLONE_NEWPID == 0},
+			Label: l.MountLabel, NoPivot: o.NoPivot, Mapped: o.Rootfs != nil && p.all&unix.CLONE_NEWUSER != 0, SharedPid: p.all&unix.CLONE_NEWPID == 0},
 	}
 	if root := o.Spec.Root; root != nil {
 		c.Root.Readonly = root.Readonly

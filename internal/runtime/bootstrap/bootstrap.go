@@ -167,7 +167,7 @@ func (s *starter) mounts() error {
 		}
 		return s.kernelSettings()
 	}
-	b, err := rootfs.Begin(&c.Root)
+	b, err := rootfs.Begin(&c.Root, s.ask)
 	if err != nil {
 		return err
 	}

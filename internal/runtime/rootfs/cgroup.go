@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path"
 	"strings"
@@ -21,15 +22,40 @@ type hierarchy struct {
 }
 
 func (b *Builder) mountCgroup(m specs.Mount, v2, namespaced bool) error {
-	o := parseOptions(m.Options)
+	o := parseOptions(m)
+	if v2 {
+		return b.mountUnified(m, o)
+	}
 	list, err := hierarchies()
 	if err != nil {
 		return err
 	}
-	if v2 {
-		return b.mountHierarchy(hierarchy{path: unifiedPath(list)}, cgroupRoot, m.Destination, o, namespaced)
-	}
 	return b.mountV1(m, o, list, namespaced)
+}
+
+// mountUnified shows the one hierarchy, from the root of the cgroup namespace.
+// Where that is not permitted the host's mount of it is bound.
+func (b *Builder) mountUnified(m specs.Mount, o options) error {
+	fd, err := mount.New("cgroup2", nil, o.attr.Set)
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EBUSY) {
+		if fd, err = mount.Clone(cgroupRoot, true); err == nil {
+			fd, err = with(fd, mount.SetAttr(fd, o.attr, true))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return b.attachDir(fd, m)
+}
+
+func (b *Builder) attachDir(fd int, m specs.Mount) error {
+	target, err := mount.Mkdir(b.root, m.Destination)
+	if err != nil {
+		return fmt.Errorf("make mount point: %w", err)
+	}
+	defer unix.Close(target)
+	return b.attach(fd, target, m, true)
 }
 
 // mountV1 shows each hierarchy under the name that the host has it by.
@@ -40,28 +66,12 @@ func (b *Builder) mountV1(m specs.Mount, o options, list []hierarchy, namespaced
 		return err
 	}
 	defer unix.Close(tmpfs)
-	if err := b.attach(tmpfs, m.Destination); err != nil {
+	if err := b.attachDir(tmpfs, m); err != nil {
 		return err
 	}
 	for _, h := range list {
-		name := strings.TrimPrefix(h.controllers, "name=")
-		if h.controllers == "" {
-			name = "unified"
-		}
-		host := cgroupRoot + "/" + name
-		if _, err := os.Stat(host); err != nil {
-			continue // not mounted on the host
-		}
-		err := b.mountHierarchy(h, host, path.Join(m.Destination, name), o, namespaced)
-		if err != nil {
+		if err := b.mountHierarchy(h, tmpfs, o, namespaced); err != nil {
 			return err
-		}
-		for _, alias := range strings.Split(h.controllers, ",") {
-			if alias != name && alias != "" && !strings.HasPrefix(alias, "name=") {
-				if err := unix.Symlinkat(name, tmpfs, alias); err != nil {
-					return err
-				}
-			}
 		}
 	}
 	if o.attr.Set&unix.MOUNT_ATTR_RDONLY == 0 {
@@ -70,28 +80,61 @@ func (b *Builder) mountV1(m specs.Mount, o options, list []hierarchy, namespaced
 	return mount.SetAttr(tmpfs, mount.Attr{Set: unix.MOUNT_ATTR_RDONLY}, false)
 }
 
-// mountHierarchy mounts one hierarchy: in a cgroup namespace a new mount shows
-// the own cgroup as its root, otherwise the own part of the host's is bound.
-func (b *Builder) mountHierarchy(h hierarchy, host, destination string, o options, namespaced bool) error {
-	fstype := "cgroup"
-	var params []mount.Param
+// names are what a hierarchy is called: the directory that it is mounted on and
+// the links to that, one for each of several controllers.
+func (h hierarchy) names() (dir string, links []string) {
 	if h.controllers == "" {
-		fstype = "cgroup2"
-	} else {
-		params = mount.Params(strings.Split(h.controllers, ","))
+		return "unified", nil
+	}
+	if name, ok := strings.CutPrefix(h.controllers, "name="); ok {
+		return name, nil
+	}
+	links = strings.Split(h.controllers, ",")
+	if len(links) == 1 {
+		return h.controllers, nil
+	}
+	return h.controllers, links
+}
+
+// mountHierarchy mounts one hierarchy below the directory at: in a cgroup
+// namespace a new mount shows the own cgroup as its root, otherwise the own part
+// of the host's is bound. One that the host has mounted nowhere is left out.
+func (b *Builder) mountHierarchy(h hierarchy, at int, o options, namespaced bool) error {
+	name, links := h.names()
+	host := path.Join(cgroupRoot, name)
+	if unix.Access(host, unix.F_OK) != nil {
+		return nil
 	}
 	var fd int
 	var err error
 	if namespaced {
-		fd, err = mount.New(fstype, params, o.attr.Set)
+		fd, err = h.new(o)
 	} else if fd, err = mount.Clone(path.Join(host, h.path), true); err == nil {
-		err = mount.SetAttr(fd, o.attr, true)
+		fd, err = with(fd, mount.SetAttr(fd, o.attr, true))
 	}
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	return b.attach(fd, destination)
+	if err := unix.Mkdirat(at, name, 0o755); err != nil {
+		return err
+	}
+	if err := mount.AttachAt(fd, at, name); err != nil {
+		return err
+	}
+	for _, link := range links {
+		if err := unix.Symlinkat(name, at, link); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h hierarchy) new(o options) (int, error) {
+	if h.controllers == "" {
+		return mount.New("cgroup2", nil, o.attr.Set)
+	}
+	return mount.New("cgroup", mount.Params(strings.Split(h.controllers, ",")), o.attr.Set)
 }
 
 func hierarchies() ([]hierarchy, error) {
@@ -116,13 +159,4 @@ func parseHierarchies(s string) []hierarchy {
 		}
 	}
 	return list
-}
-
-func unifiedPath(list []hierarchy) string {
-	for _, h := range list {
-		if h.controllers == "" {
-			return h.path
-		}
-	}
-	return "/"
 }

@@ -1,7 +1,6 @@
 package rootfs
 
 import (
-	"errors"
 	"fmt"
 	"path"
 
@@ -24,16 +23,16 @@ var standard = [...]device{
 // links are the names in /dev that every container has.
 var links = [...][2]string{
 	{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
-	{"ptmx", "pts/ptmx"},
+	{"ptmx", "pts/ptmx"}, {"core", "/proc/kcore"},
 }
 
-// devices fills /dev, unless it is the host's own.
+// devices fills /dev, unless it is bound from somewhere.
 func (b *Builder) devices() error {
 	// mknod obeys the umask; a chmod afterwards might follow what somebody else
 	// put there, in a directory that containers share.
 	defer unix.Umask(unix.Umask(0))
 	for _, m := range b.spec.Mounts {
-		if path.Clean("/"+m.Destination) == "/dev" && (m.Type == "bind" || parseOptions(m.Options).bind) {
+		if path.Clean("/"+m.Destination) == "/dev" && parseOptions(m).bind {
 			return nil
 		}
 	}
@@ -42,12 +41,18 @@ func (b *Builder) devices() error {
 		return fmt.Errorf("open /dev: %w", err)
 	}
 	defer unix.Close(dev)
+	if hosts, err := isHosts(dev); err != nil || hosts {
+		return err
+	}
 	for _, d := range standard {
 		if err := makeNode(dev, d.name, unix.S_IFCHR|0o666, unix.Mkdev(d.major, d.minor), "/dev/"+d.name, 0, 0); err != nil {
 			return fmt.Errorf("make /dev/%s: %w", d.name, err)
 		}
 	}
 	for _, l := range links {
+		if l[0] == "core" && unix.Access("/proc/kcore", unix.F_OK) != nil {
+			continue // not in every kernel
+		}
 		if err := link(dev, l[1], l[0]); err != nil {
 			return fmt.Errorf("link /dev/%s: %w", l[0], err)
 		}
@@ -58,6 +63,17 @@ func (b *Builder) devices() error {
 		}
 	}
 	return nil
+}
+
+// isHosts is whether the directory is the host's own /dev, where a link or a bind
+// may have led. Nothing may change there.
+func isHosts(dev int) (bool, error) {
+	var own, host unix.Stat_t
+	if err := unix.Fstat(dev, &own); err != nil {
+		return false, fmt.Errorf("look at /dev: %w", err)
+	}
+	err := unix.Stat("/dev", &host)
+	return err == nil && own.Dev == host.Dev && own.Ino == host.Ino, nil
 }
 
 func link(dev int, target, name string) error {
@@ -73,6 +89,9 @@ func link(dev int, target, name string) error {
 }
 
 func (b *Builder) device(d specs.LinuxDevice) error {
+	if path.Clean("/"+d.Path) == "/dev/ptmx" {
+		return nil // the container's own devpts has it; the node would be the host's
+	}
 	parent, base, err := mount.Parent(b.root, d.Path)
 	if err != nil {
 		return err
@@ -90,7 +109,7 @@ func (b *Builder) device(d specs.LinuxDevice) error {
 	case "p":
 		mode |= unix.S_IFIFO
 	default:
-		return fmt.Errorf("unknown device type %q", d.Type)
+		return invalid("unknown device type %q: use c, b, u or p", d.Type)
 	}
 	uid, gid := 0, 0
 	if d.UID != nil {
@@ -99,10 +118,35 @@ func (b *Builder) device(d specs.LinuxDevice) error {
 	if d.GID != nil {
 		gid = int(*d.GID)
 	}
+	if d.Type != "p" && (d.Major < 0 || d.Minor < 0) {
+		return invalid("device number %d:%d: set major and minor to those that ls -l shows on the host", d.Major, d.Minor)
+	}
+	if err := vacant(parent, base, mode, unix.Mkdev(uint32(d.Major), uint32(d.Minor))); err != nil {
+		return err
+	}
 	return makeNode(parent, base, mode, unix.Mkdev(uint32(d.Major), uint32(d.Minor)), d.Path, uid, gid)
 }
 
-// makeNode makes a device node, or where that is not allowed binds the host's.
+// vacant returns an error if something else than the device is there.
+func vacant(dir int, name string, mode uint32, dev uint64) error {
+	var st unix.Stat_t
+	err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if err == unix.ENOENT || err == nil && isDevice(&st, mode, dev) {
+		return nil
+	}
+	if err == nil {
+		err = invalid("something else is there: take it out of the image or give the device another path")
+	}
+	return err
+}
+
+func isDevice(st *unix.Stat_t, mode uint32, dev uint64) bool {
+	kind := mode & unix.S_IFMT
+	return st.Mode&unix.S_IFMT == kind && (st.Rdev == dev || kind == unix.S_IFIFO)
+}
+
+// makeNode makes a device node, or where that is not allowed binds the host's. A
+// file that an image has in the place of a standard device is replaced.
 func makeNode(dir int, name string, mode uint32, dev uint64, host string, uid, gid int) error {
 	err := unix.Mknodat(dir, name, mode, int(dev))
 	if err == unix.EEXIST {
@@ -110,7 +154,7 @@ func makeNode(dir int, name string, mode uint32, dev uint64, host string, uid, g
 		if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return err
 		}
-		if st.Mode&unix.S_IFMT == mode&unix.S_IFMT && st.Rdev == dev {
+		if isDevice(&st, mode, dev) {
 			return nil
 		}
 		if err := unix.Unlinkat(dir, name, 0); err != nil {
@@ -142,84 +186,4 @@ func bindNode(dir int, name, host string) error {
 	}
 	defer unix.Close(target)
 	return mount.Attach(fd, target)
-}
-
-// protect masks paths and makes paths read-only.
-func (b *Builder) protect() error {
-	for _, name := range b.spec.ReadOnly {
-		if err := b.readOnly(name); err != nil {
-			return fmt.Errorf("make %s read-only: %w", name, err)
-		}
-	}
-	for _, name := range b.spec.Masked {
-		if err := b.mask(name); err != nil {
-			return fmt.Errorf("mask %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-func (b *Builder) readOnly(name string) error {
-	at, err := mount.OpenIn(b.root, name, unix.O_PATH, 0)
-	if err != nil {
-		return ignore(err, unix.ENOENT, unix.ENOTDIR)
-	}
-	defer unix.Close(at)
-	fd, err := mount.CloneAt(at, "", true)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := mount.SetAttr(fd, mount.Attr{Set: unix.MOUNT_ATTR_RDONLY}, true); err != nil {
-		return err
-	}
-	return mount.Attach(fd, at)
-}
-
-// mask covers a directory with an empty read-only tmpfs and anything else with
-// the null device, and checks that what is seen there is that.
-func (b *Builder) mask(name string) error {
-	at, err := mount.OpenIn(b.root, name, unix.O_PATH, 0)
-	if err != nil {
-		return ignore(err, unix.ENOENT, unix.ENOTDIR)
-	}
-	defer unix.Close(at)
-	dir, err := mount.IsDir(at)
-	if err != nil {
-		return err
-	}
-	var fd int
-	if dir {
-		fd, err = mount.New("tmpfs", []mount.Param{{Key: "size", Value: "0"}, {Key: "mode", Value: "755"}, {Key: "nr_inodes", Value: "1"}},
-			unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
-	} else {
-		fd, err = mount.ReadOnlyNull()
-	}
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := mount.Attach(fd, at); err != nil {
-		return err
-	}
-	return b.verifyMask(name, fd)
-}
-
-func (b *Builder) verifyMask(name string, cover int) error {
-	seen, err := mount.OpenIn(b.root, name, unix.O_PATH, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(seen)
-	var want, got unix.Stat_t
-	if err := errors.Join(unix.Fstat(cover, &want), unix.Fstat(seen, &got)); err != nil {
-		return err
-	}
-	if want.Dev != got.Dev || want.Ino != got.Ino || want.Rdev != got.Rdev {
-		return errors.New("something else is seen there")
-	}
-	if got.Mode&unix.S_IFMT == unix.S_IFCHR && got.Rdev != unix.Mkdev(1, 3) {
-		return errors.New("the host's /dev/null is not the null device")
-	}
-	return nil
 }

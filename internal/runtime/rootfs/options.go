@@ -1,8 +1,10 @@
 package rootfs
 
 import (
+	"slices"
 	"strings"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-containers/berth/internal/sys/mount"
@@ -14,6 +16,10 @@ type options struct {
 	recursive mount.Attr // this mount and those below it
 	bind      bool
 	rbind     bool
+	remount   bool
+	copyUp    bool
+	mapped    bool     // the mount is ID-mapped
+	mapAll    bool     // and those below it
 	spread    bool     // the propagation is recursive
 	data      []string // for the filesystem
 }
@@ -39,36 +45,71 @@ var propagations = map[string]uint64{
 	"private": unix.MS_PRIVATE, "slave": unix.MS_SLAVE, "shared": unix.MS_SHARED, "unbindable": unix.MS_UNBINDABLE,
 }
 
-func parseOptions(list []string) options {
-	var o options
-	for _, name := range list {
-		if c, ok := attributes[name]; ok {
-			o.attr = apply(o.attr, c)
-			continue
-		}
-		if c, ok := attributes[strings.TrimPrefix(name, "r")]; ok && name[0] == 'r' {
-			o.recursive = apply(o.recursive, c)
-			continue
-		}
-		if p, ok := propagations[name]; ok {
-			o.attr.Propagation, o.spread = p, false
-			continue
-		}
-		if p, ok := propagations[strings.TrimPrefix(name, "r")]; ok {
-			o.attr.Propagation, o.spread = p, true
-			continue
-		}
-		switch name {
-		case "bind":
-			o.bind = true
-		case "rbind":
-			o.bind, o.rbind = true, true
-		case "", "defaults", "async", "remount":
-		default:
+// meaningless are options of mount(8) that no kernel interface used here has.
+var meaningless = []string{"", "defaults", "silent", "loud", "iversion", "noiversion", "acl", "noacl"}
+
+// ofSuperblock are options of every filesystem, which a bind cannot change.
+var ofSuperblock = []string{"sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime"}
+
+func parseOptions(m specs.Mount) options {
+	o := options{bind: m.Type == "bind", mapped: len(m.UIDMappings)+len(m.GIDMappings) > 0}
+	for _, name := range m.Options {
+		if !o.attribute(name) && !o.propagation(name) && !o.kind(name) && !slices.Contains(meaningless, name) {
 			o.data = append(o.data, name)
 		}
 	}
+	if o.bind {
+		o.data = slices.DeleteFunc(o.data, func(name string) bool { return slices.Contains(ofSuperblock, name) })
+	}
 	return o
+}
+
+func (o *options) attribute(name string) bool {
+	if c, ok := attributes[name]; ok {
+		o.attr = apply(o.attr, c)
+		return true
+	}
+	c, ok := attributes[strings.TrimPrefix(name, "r")]
+	if ok {
+		o.recursive = apply(o.recursive, c)
+	}
+	return ok
+}
+
+func (o *options) propagation(name string) bool {
+	if p, ok := propagations[name]; ok {
+		o.attr.Propagation, o.spread = p, false
+		return true
+	}
+	p, ok := propagations[strings.TrimPrefix(name, "r")]
+	if ok {
+		o.attr.Propagation, o.spread = p, true
+	}
+	return ok
+}
+
+func (o *options) kind(name string) bool {
+	switch name {
+	case "bind":
+		o.bind = true
+	case "rbind":
+		o.bind, o.rbind = true, true
+	case "remount":
+		o.remount = true
+	case "tmpcopyup":
+		o.copyUp = true
+	case "idmap":
+		o.mapped = true
+	case "ridmap":
+		o.mapped, o.mapAll = true, true
+	default:
+		return false
+	}
+	return true
+}
+
+func (o *options) has(key string) bool {
+	return slices.ContainsFunc(o.data, func(name string) bool { return strings.HasPrefix(name, key+"=") })
 }
 
 func apply(a mount.Attr, c change) mount.Attr {

@@ -9,8 +9,6 @@ package rootfs
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -23,29 +21,40 @@ import (
 // Builder builds one root.
 type Builder struct {
 	spec *wire.Root
+	ask  Ask
 	root int // O_PATH on the attached root
-	late []specs.Mount
+	late int // the first mount that waits for the cgroup
+
+	procs        []uint64 // devices of the container's proc filesystems
+	readOnlyLast []int    // mounts that become read-only when all is made
 }
 
-// Begin attaches the root and the mounts that don't need the cgroup.
-func Begin(spec *wire.Root) (*Builder, error) {
-	b := &Builder{spec: spec, root: -1}
+// Begin attaches the root and, in the order of the list, the mounts up to the
+// first that shows the cgroup. What needs the host's privileges is asked for.
+func Begin(spec *wire.Root, ask Ask) (*Builder, error) {
+	b := &Builder{spec: spec, ask: ask, root: -1, late: len(spec.Mounts)}
 	if err := mount.SetPropagation(hostPropagation(spec.Propagation)); err != nil {
 		return nil, fmt.Errorf("set propagation of the mounts: %w", err)
 	}
 	if err := b.attachRoot(); err != nil {
 		return nil, err
 	}
-	for _, m := range spec.Mounts {
-		if m.Type == "cgroup" || m.Type == "cgroup2" {
-			b.late = append(b.late, m)
-			continue
+	for i, m := range spec.Mounts {
+		if isCgroup(m) {
+			b.late = i
+			break
 		}
-		if err := b.mount(m); err != nil {
-			return nil, fmt.Errorf("mount %s on %s: %w", source(m), m.Destination, err)
+		if err := b.mount(i); err != nil {
+			return nil, explainMount(m, err)
 		}
 	}
 	return b, nil
+}
+
+func isCgroup(m specs.Mount) bool { return m.Type == "cgroup" || m.Type == "cgroup2" }
+
+func explainMount(m specs.Mount, err error) error {
+	return fmt.Errorf("mount %s on %s: %w", source(m), m.Destination, err)
 }
 
 // hostPropagation is that of the host's mounts as the container's are made
@@ -60,20 +69,20 @@ func hostPropagation(name string) uintptr {
 	return unix.MS_SLAVE
 }
 
-func source(m specs.Mount) string {
-	if m.Source != "" {
-		return m.Source
-	}
-	return m.Type
-}
-
-// MountCgroups makes the mounts that show the cgroup; the caller has joined it
-// and, if it is to have one, its cgroup namespace.
+// MountCgroups makes the mounts that show the cgroup, and those that come after
+// them in the list; the caller has joined the cgroup and, if it is to have one,
+// its cgroup namespace.
 func (b *Builder) MountCgroups(v2, namespaced bool) error {
-	for _, m := range b.late {
-		err := b.mountCgroup(m, v2, namespaced)
+	for i := b.late; i < len(b.spec.Mounts); i++ {
+		m := b.spec.Mounts[i]
+		var err error
+		if isCgroup(m) {
+			err = b.mountCgroup(m, v2, namespaced)
+		} else {
+			err = b.mount(i)
+		}
 		if err != nil {
-			return fmt.Errorf("mount cgroup on %s: %w", m.Destination, err)
+			return explainMount(m, err)
 		}
 	}
 	return nil
@@ -87,6 +96,11 @@ func (b *Builder) Finish() error {
 	if err := b.protect(); err != nil {
 		return err
 	}
+	for _, fd := range b.readOnlyLast {
+		if err := errors.Join(mount.SetAttr(fd, mount.Attr{Set: unix.MOUNT_ATTR_RDONLY}, false), unix.Close(fd)); err != nil {
+			return fmt.Errorf("make a tmpfs read-only: %w", err)
+		}
+	}
 	if err := b.enter(); err != nil {
 		return fmt.Errorf("change to the root file system: %w", err)
 	}
@@ -95,11 +109,15 @@ func (b *Builder) Finish() error {
 			return fmt.Errorf("make the root file system read-only: %w", err)
 		}
 	}
-	p := propagations[strings.TrimPrefix(b.spec.Propagation, "r")]
+	name := strings.TrimPrefix(b.spec.Propagation, "r")
+	p := propagations[name]
 	if p == unix.MS_PRIVATE || p == 0 {
 		return nil
 	}
-	if err := setRoot(mount.Attr{Propagation: p}, false); err != nil {
+	// A slave would take from binds what they spread; the root itself has no
+	// master.
+	recursive := name != b.spec.Propagation && p != unix.MS_SLAVE
+	if err := setRoot(mount.Attr{Propagation: p}, recursive); err != nil {
 		return fmt.Errorf("set propagation of the root file system: %w", err)
 	}
 	return nil
@@ -109,11 +127,11 @@ func (b *Builder) enter() error {
 	if !b.spec.NoPivot {
 		return mount.PivotTo(b.root)
 	}
-	table, err := os.ReadFile("/proc/thread-self/mountinfo")
+	table, err := mountTable()
 	if err != nil {
 		return err
 	}
-	return mount.ChrootTo(b.root, string(table))
+	return mount.ChrootTo(b.root, table)
 }
 
 func setRoot(a mount.Attr, recursive bool) error {
@@ -132,10 +150,13 @@ func (b *Builder) attachRoot() error {
 	}
 	var fd int
 	var err error
-	if b.spec.Rootfs != nil {
+	switch {
+	case b.spec.Mapped:
+		fd, err = b.ask(Root)
+	case b.spec.Rootfs != nil:
 		fd, err = overlay(b.spec.Rootfs)
-	} else if fd, err = mount.Clone(b.spec.Path, true); err != nil {
-		err = fmt.Errorf("open root file system %s: %w", b.spec.Path, err)
+	default:
+		fd, err = b.plainRoot()
 	}
 	if err != nil {
 		return err
@@ -151,96 +172,14 @@ func (b *Builder) attachRoot() error {
 	return nil
 }
 
-// mount makes one mount. It is made detached first: its source is looked up in
-// the host's root, its place in the container's.
-func (b *Builder) mount(m specs.Mount) error {
-	o := parseOptions(m.Options)
-	if m.Type == "bind" {
-		o.bind = true
+// plainRoot clones the directory that is the root, with the mounts on it.
+func (b *Builder) plainRoot() (int, error) {
+	fd, err := mount.Clone(b.spec.Path, true)
+	if errors.Is(err, unix.EACCES) {
+		fd, err = b.ask(Root)
 	}
-	fd, err := detached(m, o)
 	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	return b.attach(fd, m.Destination)
-}
-
-func detached(m specs.Mount, o options) (int, error) {
-	if !o.bind {
-		return filesystem(m, o)
-	}
-	fd, err := mount.Clone(m.Source, o.rbind)
-	if err != nil {
-		if errors.Is(err, unix.ENOENT) {
-			return -1, errors.New("bind source path does not exist: " + m.Source)
-		}
-		return -1, err
-	}
-	if err := setAttrs(fd, o); err != nil {
-		unix.Close(fd)
-		return -1, err
+		return -1, fmt.Errorf("open root file system %s: %w", b.spec.Path, err)
 	}
 	return fd, nil
-}
-
-func filesystem(m specs.Mount, o options) (int, error) {
-	params := mount.Params(o.data)
-	if m.Source != "" && m.Type != "proc" && m.Type != "sysfs" {
-		params = append(params, mount.Param{Key: "source", Value: m.Source})
-	}
-	attr := o.attr.Set
-	fd, err := mount.New(m.Type, params, attr)
-	if err != nil {
-		return -1, err
-	}
-	o.attr.Set = 0
-	o.attr.Clear = 0
-	if err := setAttrs(fd, o); err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
-}
-
-func setAttrs(fd int, o options) error {
-	if o.spread {
-		o.recursive.Propagation, o.attr.Propagation = o.attr.Propagation, 0
-	}
-	if err := mount.SetAttr(fd, o.attr, false); err != nil {
-		return fmt.Errorf("set attributes: %w", err)
-	}
-	if err := mount.SetAttr(fd, o.recursive, true); err != nil {
-		return fmt.Errorf("set attributes recursively: %w", err)
-	}
-	return nil
-}
-
-// attach puts a detached mount at destination, which is made if need be: a
-// directory for a directory, an empty file for anything else.
-func (b *Builder) attach(fd int, destination string) error {
-	dir, err := mount.IsDir(fd)
-	if err != nil {
-		return err
-	}
-	make := mount.Create
-	if dir {
-		make = mount.Mkdir
-	}
-	target, err := make(b.root, destination)
-	if err != nil {
-		return fmt.Errorf("make mount point: %w", err)
-	}
-	defer unix.Close(target)
-	targetDir, err := mount.IsDir(target)
-	if err != nil {
-		return err
-	}
-	if targetDir != dir {
-		return errors.New("are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type")
-	}
-	if path.Clean("/"+destination) == "/" {
-		return errors.New("destination can't be '/'")
-	}
-	return mount.Attach(fd, target)
 }

@@ -151,6 +151,7 @@ func (r *Root) pack(p *packer) {
 	p.strings(&r.ReadOnly)
 	p.string(&r.Label)
 	p.bool(&r.NoPivot)
+	p.bool(&r.Mapped)
 	p.bool(&r.SharedPid)
 }
 

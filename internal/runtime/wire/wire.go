@@ -3,7 +3,8 @@
 //
 // The runtime sends Config and Start (execute the program); the init answers
 // with any number of Warning and Console, then Ready, and Failure at any time.
-// The end of the stream without a Failure means that the program runs.
+// The end of the stream without a Failure means that the program runs. Until
+// Ready the init may Ask, and the runtime answers with Given or Failed.
 package wire
 
 import (
@@ -36,6 +37,8 @@ const (
 	Console Kind = 'T' // with the pty's master as a descriptor
 	Failed  Kind = 'E'
 	Setup   Kind = 'C' // payload: Config
+	Ask     Kind = 'A' // for a mount that needs the host's privileges; payload: its number
+	Given   Kind = 'G' // the answer, with the mount as a descriptor; or Failed
 )
 
 // maxFrame bounds what a peer makes us allocate: environments may be big.
@@ -83,6 +86,9 @@ type Root struct {
 	Devices     []specs.LinuxDevice
 	Masked      []string
 	ReadOnly    []string
+	// Mapped says that Rootfs is seen through the ID map of the user namespace:
+	// the init asks for it.
+	Mapped bool
 	// Label is SELinux's for the filesystems that are made.
 	Label string
 	// NoPivot changes to the root by chroot, where pivot_root is impossible.
@@ -165,4 +171,13 @@ func Read(r io.Reader) (Kind, []byte, error) {
 	p := make([]byte, n)
 	_, err = io.ReadFull(r, p)
 	return k, p, err
+}
+
+// AskPayload and ParseAsk are each other's inverse: the number of a mount.
+func AskPayload(n int) []byte { return binary.AppendVarint(nil, int64(n)) }
+
+// ParseAsk reads an Ask frame's payload.
+func ParseAsk(p []byte) int {
+	n, _ := binary.Varint(p)
+	return int(n)
 }

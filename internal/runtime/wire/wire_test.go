@@ -33,7 +33,7 @@ func full() *Config {
 			Readonly: true, Propagation: "rslave", Mounts: []specs.Mount{{Destination: "/d", Type: "bind", Source: "/s", Options: []string{"ro"},
 				UIDMappings: []specs.LinuxIDMapping{{ContainerID: 1, HostID: 2, Size: 3}}, GIDMappings: []specs.LinuxIDMapping{{ContainerID: 4, HostID: 5, Size: 6}}}},
 			Devices: []specs.LinuxDevice{{Path: "/dev/x", Type: "c", Major: 1, Minor: 2, FileMode: ptr(os.FileMode(0o600)), UID: ptr(uint32(7)), GID: ptr(uint32(8))}},
-			Masked:  []string{"/m"}, ReadOnly: []string{"/o"}, Label: "system_u:object_r:container_file_t:s0", NoPivot: true, SharedPid: true,
+			Masked:  []string{"/m"}, ReadOnly: []string{"/o"}, Label: "system_u:object_r:container_file_t:s0", NoPivot: true, Mapped: true, SharedPid: true,
 		},
 	}
 }
@@ -75,6 +75,11 @@ func TestFrames(t *testing.T) {
 	}
 	if k, p, err := Read(&b); k != Failed || len(p) != 0 || err != nil {
 		t.Error(k, p, err)
+	}
+	for _, n := range []int{-1, 0, 300} {
+		if got := ParseAsk(AskPayload(n)); got != n {
+			t.Errorf("asked for %d, got %d", n, got)
+		}
 	}
 	if _, p, err := Read(&b); err != nil || *ParseFailure(p) != *failure {
 		t.Error(p, err)

@@ -15,12 +15,16 @@ const maxLinks = 40
 // OpenIn opens name below the directory root. Links, absolute or not, and ".."
 // stay below root.
 func OpenIn(root int, name string, flags uint64, mode uint64) (int, error) {
+	return openIn(root, name, flags, mode, 0)
+}
+
+func openIn(root int, name string, flags, mode, resolve uint64) (int, error) {
 	name = strings.TrimLeft(name, "/")
 	if name == "" {
 		name = "."
 	}
 	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Mode: mode,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | resolve}
 	return retry(func() (int, error) {
 		fd, err := unix.Openat2(root, name, &how)
 		if err == unix.EAGAIN { // a rename somewhere made ".." uncertain
@@ -33,15 +37,19 @@ func OpenIn(root int, name string, flags uint64, mode uint64) (int, error) {
 // Mkdir makes the directory name and those above it below root, unless they
 // are there, and returns it as an O_PATH descriptor.
 func Mkdir(root int, name string) (int, error) {
-	return ensure(root, name, 0, func(parent int, base string) error {
-		return unix.Mkdirat(parent, base, 0o755)
-	})
+	return ensurer{root: root}.ensure(name, 0, mkdirAt)
+}
+
+// MkdirPlain is Mkdir for a name that must not lead over a link: ELOOP if it
+// does.
+func MkdirPlain(root int, name string) (int, error) {
+	return ensurer{root: root, resolve: unix.RESOLVE_NO_SYMLINKS}.ensure(name, 0, mkdirAt)
 }
 
 // Create makes an empty file at name, unless something is there, and the
 // directories above it, and returns it as an O_PATH descriptor.
 func Create(root int, name string) (int, error) {
-	return ensure(root, name, 0, func(parent int, base string) error {
+	return ensurer{root: root}.ensure(name, 0, func(parent int, base string) error {
 		return unix.Mknodat(parent, base, unix.S_IFREG|0o755, 0)
 	})
 }
@@ -58,9 +66,15 @@ func Parent(root int, name string) (int, string, error) {
 	return fd, base, err
 }
 
-func ensure(root int, name string, links int, makeAt func(parent int, base string) error) (int, error) {
+// ensurer makes what is missing below root, resolving names with the flags.
+type ensurer struct {
+	root    int
+	resolve uint64
+}
+
+func (e ensurer) ensure(name string, links int, makeAt func(parent int, base string) error) (int, error) {
 	name = path.Clean("/" + name)
-	fd, err := OpenIn(root, name, unix.O_PATH, 0)
+	fd, err := openIn(e.root, name, unix.O_PATH, 0, e.resolve)
 	if !errors.Is(err, unix.ENOENT) {
 		return fd, err
 	}
@@ -68,7 +82,7 @@ func ensure(root int, name string, links int, makeAt func(parent int, base strin
 		return -1, unix.ELOOP
 	}
 	dir, base := path.Split(name)
-	parent, err := ensure(root, dir, links, mkdirAt)
+	parent, err := e.ensure(dir, links, mkdirAt)
 	if err != nil {
 		return -1, err
 	}
@@ -83,10 +97,10 @@ func ensure(root int, name string, links int, makeAt func(parent int, base strin
 			if !path.IsAbs(target) {
 				target = path.Join(dir, target)
 			}
-			return ensure(root, target, links+1, makeAt)
+			return e.ensure(target, links+1, makeAt)
 		}
 	}
-	return OpenIn(root, name, unix.O_PATH, 0)
+	return openIn(e.root, name, unix.O_PATH, 0, e.resolve)
 }
 
 func mkdirAt(parent int, base string) error { return unix.Mkdirat(parent, base, 0o755) }

@@ -51,9 +51,25 @@ func SetAttr(fd int, a Attr, recursive bool) error {
 	return unix.MountSetattr(fd, "", flags, &unix.MountAttr{Attr_set: a.Set, Attr_clr: a.Clear, Propagation: a.Propagation})
 }
 
+// SetIDMap shows a detached mount, and those below it if recursive, through the
+// ID map of the user namespace users.
+func SetIDMap(fd, users int, recursive bool) error {
+	flags := uint(unix.AT_EMPTY_PATH)
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	return unix.MountSetattr(fd, "", flags, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(users)})
+}
+
 // Attach puts the detached mount at the place that target is open on.
 func Attach(fd, target int) error {
 	return unix.MoveMount(fd, "", target, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+}
+
+// AttachAt puts the detached mount at name in the directory dir, which nobody
+// else can change.
+func AttachAt(fd, dir int, name string) error {
+	return unix.MoveMount(fd, "", dir, name, unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 // AttachPath puts the detached mount at path of the caller's own root.
@@ -85,15 +101,8 @@ func New(fstype string, params []Param, attr uint64) (int, error) {
 		return -1, fmt.Errorf("open filesystem %s: %w", fstype, err)
 	}
 	defer unix.Close(fs)
-	for _, p := range params {
-		if p.Flag {
-			err = unix.FsconfigSetFlag(fs, p.Key)
-		} else {
-			err = unix.FsconfigSetString(fs, p.Key, p.Value)
-		}
-		if err != nil {
-			return -1, explain(fs, fmt.Errorf("set %s %s=%s: %w", fstype, p.Key, p.Value, err))
-		}
+	if err := configure(fs, fstype, params); err != nil {
+		return -1, err
 	}
 	if err := unix.FsconfigCreate(fs); err != nil {
 		return -1, explain(fs, fmt.Errorf("create filesystem %s: %w", fstype, err))
@@ -103,6 +112,37 @@ func New(fstype string, params []Param, attr uint64) (int, error) {
 		return -1, explain(fs, fmt.Errorf("mount filesystem %s: %w", fstype, err))
 	}
 	return fd, nil
+}
+
+// Reconfigure changes the parameters of the filesystem that the mount at is of.
+func Reconfigure(at int, params []Param) error {
+	fs, err := unix.Fspick(at, "", unix.FSPICK_EMPTY_PATH|unix.FSPICK_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("open filesystem: %w", err)
+	}
+	defer unix.Close(fs)
+	if err := configure(fs, "filesystem", params); err != nil {
+		return err
+	}
+	if err := unix.FsconfigReconfigure(fs); err != nil {
+		return explain(fs, fmt.Errorf("change filesystem: %w", err))
+	}
+	return nil
+}
+
+func configure(fs int, fstype string, params []Param) error {
+	for _, p := range params {
+		var err error
+		if p.Flag {
+			err = unix.FsconfigSetFlag(fs, p.Key)
+		} else {
+			err = unix.FsconfigSetString(fs, p.Key, p.Value)
+		}
+		if err != nil {
+			return explain(fs, fmt.Errorf("set %s %s=%s: %w", fstype, p.Key, p.Value, err))
+		}
+	}
+	return nil
 }
 
 // explain adds what the kernel wrote into the filesystem context's log.
