@@ -28,6 +28,11 @@ type CreateOptions struct {
 	// Spec.Process.Terminal: then Container.Console is the master of a new
 	// pseudo-terminal of the container's own devpts, sized Spec.Process.ConsoleSize.
 	Stdio [3]*os.File
+	// ExtraFiles are the program's descriptors from 3 on; a nil one stays closed.
+	ExtraFiles []*os.File
+	// ListenFDs is how many of ExtraFiles, from the first on, are sockets that
+	// the program is told of by LISTEN_FDS and LISTEN_PID.
+	ListenFDs int
 	// Gate, if set, is a listening unix socket: the init then waits for
 	// StartThrough with the socket's path, from any process, in place of Start.
 	Gate *os.File
@@ -65,6 +70,8 @@ type ExecOptions struct {
 	Spec       *specs.Spec    // the container's: namespaces, seccomp, masked paths
 	Process    *specs.Process // what to run
 	Stdio      [3]*os.File    // as in CreateOptions
+	ExtraFiles []*os.File     // as in CreateOptions
+	ListenFDs  int            // as in CreateOptions
 }
 
 // Process is a process started by Exec; the caller waits for Pid.

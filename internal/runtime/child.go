@@ -47,6 +47,7 @@ type start struct {
 	terminal bool
 	// The ID maps of a new user namespace.
 	uids, gids []syscall.SysProcIDMap
+	extras   []*os.File // the program's descriptors from 3 on
 }
 
 // spawn starts an init and configures it. The caller reaps it.
@@ -92,6 +93,11 @@ func (r *Runtime) start(s start) (c *child, err error) {
 	}
 	files = append(files, s.extra, s.root)
 	files = append(files, s.doors...)
+	for _, f := range s.extras {
+		if f != nil {
+			files = append(files, r.harmless(f))
+		}
+	}
 	pidfd := -1
 	attr := &syscall.ProcAttr{Env: initEnv[:], Sys: &syscall.SysProcAttr{Cloneflags: uintptr(s.clone), PidFD: &pidfd,
 		UidMappings: s.uids, GidMappings: s.gids, GidMappingsEnableSetgroups: true}}
@@ -124,6 +130,18 @@ func rawFd(f *os.File) uintptr {
 		return ^uintptr(0)
 	}
 	return fd
+}
+
+// numbers are the program's numbers for extras that are there. None is passed
+// for the others: what the init's own start opened would be in its place.
+func numbers(extras []*os.File) []int {
+	var list []int
+	for i, f := range extras {
+		if f != nil {
+			list = append(list, 3+i)
+		}
+	}
+	return list
 }
 
 // fork starts the process, in the pid namespace that is to be joined, if any.

@@ -30,7 +30,7 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, er
 	var back undo.Stack
 	defer back.OnError(ctx, &err)
 	c := &Container{ID: o.ID, CgroupPath: o.Spec.Linux.CgroupsPath}
-	s := start{clone: p.clone, pidNS: p.pidPath, extra: o.Gate, stdio: o.Stdio, terminal: o.Spec.Process.Terminal}
+	s := start{clone: p.clone, pidNS: p.pidPath, extra: o.Gate, stdio: o.Stdio, terminal: o.Spec.Process.Terminal, extras: o.ExtraFiles}
 	if s.group, err = r.makeCgroup(c, o, &back); err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 	defer root.Close()
 	var back undo.Stack
 	defer back.OnError(ctx, &err)
-	s := start{extra: target, root: root, stdio: o.Stdio, terminal: o.Process.Terminal}
+	s := start{extra: target, root: root, stdio: o.Stdio, terminal: o.Process.Terminal, extras: o.ExtraFiles}
 	if p.all&unix.CLONE_NEWPID != 0 {
 		s.pidOf = o.Pid
 	}
@@ -115,7 +115,8 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 		s.group = cgroup.Open(o.CgroupPath)
 	}
 	// The init joins the pid namespace by being born in it.
-	config := &wire.Config{Exec: true, ExecFlags: p.all &^ unix.CLONE_NEWPID, Process: o.Process, Seccomp: filter}
+	config := &wire.Config{Exec: true, ExecFlags: p.all &^ unix.CLONE_NEWPID, Process: o.Process, Seccomp: filter,
+		Preserved: numbers(o.ExtraFiles), ListenFDs: o.ListenFDs}
 	ch, err := r.spawn(s, config)
 	if err != nil {
 		return nil, goneOr(target, err)

@@ -131,6 +131,7 @@ func (r *Runtime) config(o CreateOptions, p plan) (*wire.Config, error) {
 	l := o.Spec.Linux
 	c := &wire.Config{
 		Process: o.Spec.Process, Seccomp: filter, Gate: o.Gate != nil,
+		Preserved: numbers(o.ExtraFiles), ListenFDs: o.ListenFDs,
 		Joins: p.joins, NewNet: p.clone&unix.CLONE_NEWNET != 0, NewCgroup: p.cgroup, CgroupV2: r.unified(),
 		Hostname: o.Spec.Hostname, Domainname: o.Spec.Domainname, Sysctl: sysctls(l.Sysctl),
 		SharedMount: p.clone&unix.CLONE_NEWNS == 0,

@@ -39,10 +39,13 @@ func (s *starter) execute() error {
 	if err := s.rlimits(p.Rlimits); err != nil {
 		return err
 	}
+	if err := s.preserve(); err != nil {
+		return err
+	}
 	if err := s.become(user, sets); err != nil {
 		return err
 	}
-	return run(p.Args, environment(p.Env, user.Home))
+	return run(p.Args, s.environment(user.Home))
 }
 
 // run executes args; it returns only with an error.
@@ -91,14 +94,6 @@ func (s *starter) user() (passwd.User, error) {
 	return result, nil
 }
 
-func environment(env []string, home string) []string {
-	for _, e := range env {
-		if strings.HasPrefix(e, "HOME=") {
-			return env
-		}
-	}
-	return append(env, "HOME="+home)
-}
 
 // capabilities are the sets of the process, without what we cannot give.
 func (s *starter) capabilities() (caps.Sets, error) {

@@ -117,6 +117,8 @@ func (c *Config) pack(p *packer) {
 	optional(p, &c.Process, packProcess)
 	optional(p, &c.Seccomp, packFilter)
 	integer(p, &c.Doors)
+	list(p, &c.Preserved, integer[int])
+	integer(p, &c.ListenFDs)
 	for _, b := range []*bool{&c.Gate, &c.NewNet, &c.NewCgroup, &c.CgroupV2, &c.SharedMount} {
 		p.bool(b)
 	}

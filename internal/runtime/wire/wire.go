@@ -24,7 +24,7 @@ const (
 	Self    = 4 // the init's own binary, which it executes
 	Extra   = 5 // exec: the container's pidfd; create: a listening gate, if Config.Gate
 	RootDir = 6 // exec: the container's root directory, O_PATH
-	Doors   = 7 // the first of Config.Doors, to enter the v1 cgroups by
+	Doors   = 7 // the first of Config.Doors, to enter the v1 cgroups by; Config.Preserved follow
 )
 
 // Kind is what a frame is.
@@ -55,6 +55,10 @@ type Config struct {
 	Seccomp *seccomp.Filter
 	Gate    bool
 	Doors   int
+	// Preserved are the program's numbers for the descriptors that follow the
+	// doors, ascending; the first ListenFDs of them are sockets to listen on.
+	Preserved []int
+	ListenFDs int
 
 	Joins       []Join
 	NewNet      bool

@@ -26,7 +26,7 @@ func full() *Config {
 			Capabilities: &specs.LinuxCapabilities{Bounding: []string{"B"}, Effective: []string{"E"}, Inheritable: []string{"I"}, Permitted: []string{"P"}, Ambient: []string{"A"}},
 			Rlimits:      []specs.POSIXRlimit{{Type: "RLIMIT_CORE", Hard: ^uint64(0), Soft: 1}}, NoNewPrivileges: true, OOMScoreAdj: ptr(-500),
 		},
-		Seccomp: &seccomp.Filter{Prog: []byte{0, 1, 255}, Flags: 2}, Gate: true, Doors: 9, NewNet: true, NewCgroup: true, CgroupV2: true, SharedMount: true,
+		Seccomp: &seccomp.Filter{Prog: []byte{0, 1, 255}, Flags: 2}, Gate: true, Doors: 9, Preserved: []int{3, 5}, ListenFDs: 2, NewNet: true, NewCgroup: true, CgroupV2: true, SharedMount: true,
 		Joins: []Join{{Flag: 1 << 30, Path: "/proc/1/ns/net"}}, Hostname: "h", Domainname: "d", Sysctl: []Sysctl{{"net.x", "1"}},
 		Root: Root{
 			Path: "/r", Rootfs: &oci.Rootfs{Lowers: []string{"l"}, Upper: "u", Work: "w", Host: true, Hidden: []string{"/etc/shadow"}},
