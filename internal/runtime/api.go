@@ -16,7 +16,8 @@ import (
 	"github.com/berth-containers/berth/internal/oci"
 )
 
-// CreateOptions describe one container.
+// CreateOptions describe one container. Create runs Spec.Hooks that belong to
+// it and Start those of the start; poststart and poststop are left to the caller.
 type CreateOptions struct {
 	ID   string
 	Spec *specs.Spec
@@ -41,6 +42,8 @@ type CreateOptions struct {
 	// NoPivot enters the root by chroot: pivot_root does not work on an
 	// initramfs. The host's proc and sysfs are taken away first.
 	NoPivot bool
+	// KeepKeyring leaves the program in the caller's session keyring.
+	KeepKeyring bool
 }
 
 // Container is a created container: its init has set everything up and waits

@@ -31,7 +31,8 @@ type child struct {
 	conn     conn
 	console  *os.File
 	warnings []string
-	provider *provider // nil: an exec's
+	provider *provider    // nil: an exec's
+	hooks    func() error // what to do when the init asks for hooks
 }
 
 // start describes how a child comes to life.
@@ -47,7 +48,7 @@ type start struct {
 	terminal bool
 	// The ID maps of a new user namespace.
 	uids, gids []syscall.SysProcIDMap
-	extras   []*os.File // the program's descriptors from 3 on
+	extras     []*os.File // the program's descriptors from 3 on
 }
 
 // spawn starts an init and configures it. The caller reaps it.
@@ -241,6 +242,16 @@ func (c *child) listen(ctx context.Context) (ready bool, err error) {
 		case wire.Ask:
 			if err := c.answer(payload); err != nil {
 				return false, fmt.Errorf("make a mount for the container init: %w", err)
+			}
+		case wire.Hooks:
+			if c.hooks == nil {
+				return false, errors.New("the container init asks for hooks of a container that it does not make")
+			}
+			if err := c.hooks(); err != nil {
+				return false, err
+			}
+			if err := c.send(wire.Hooks, nil); err != nil {
+				return false, err
 			}
 		}
 	}

@@ -41,6 +41,7 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, er
 	back.Add(ch.kill)
 	ch.provider = &provider{runtime: r, root: &config.Root, pid: ch.pid, ownUser: p.all&unix.CLONE_NEWUSER != 0}
 	defer ch.provider.close()
+	ch.hooks = func() error { return createHooks(o, ch.pid) }
 	ready, err := ch.listen(ctx)
 	if err == nil && !ready {
 		err = fmt.Errorf("create container: the init ended early (%w)", errOr(ch.alive(), unix.ECHILD))
@@ -55,7 +56,7 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, er
 	}
 	c.Pid, c.Pidfd, c.Console = ch.pid, ch.pidfd, ch.console
 	c.Warnings = append(c.Warnings, ch.warnings...)
-	c.gate = &gate{runtime: r, child: ch}
+	c.gate = &gate{runtime: r, child: ch, hooks: len(config.Hooks.Start) > 0}
 	return c, nil
 }
 

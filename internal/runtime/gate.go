@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 
 	"github.com/containerd/errdefs"
@@ -16,12 +17,17 @@ import (
 type gate struct {
 	runtime *Runtime
 	child   *child
+	hooks   bool // the init runs some, which may take long
 }
 
 // Start lets the program be executed. On failure the container is gone: its
 // init was reaped and its cgroup removed.
 func (c *Container) Start() error {
-	ctx, cancel := context.WithTimeout(context.Background(), undoTimeout)
+	limit := undoTimeout
+	if c.gate.hooks {
+		limit = math.MaxInt64
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	err := c.gate.child.send(wire.Start, nil)
 	if err == nil {

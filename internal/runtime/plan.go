@@ -74,7 +74,6 @@ func unsupported(spec *specs.Spec) string {
 		{process.SelinuxLabel != "", "process.selinuxLabel"},
 		{process.Scheduler != nil, "process.scheduler"},
 		{process.IOPriority != nil, "process.ioPriority"},
-		{spec.Hooks != nil, "hooks"},
 		{len(linux.UIDMappings)+len(linux.GIDMappings) > 0, "linux.uidMappings"},
 		{linux.IntelRdt != nil, "linux.intelRdt"},
 		{linux.Personality != nil, "linux.personality"},
@@ -149,6 +148,10 @@ func (r *Runtime) config(o CreateOptions, p plan) (*wire.Config, error) {
 	if c.Root.Path == "" && o.Rootfs == nil && !c.SharedMount {
 		return nil, errdefs.ErrInvalidArgument.WithMessage("the container has no root file system: set root.path")
 	}
+	if c.Hooks, err = containerHooks(o); err != nil {
+		return nil, err
+	}
+	c.KeepKeyring, c.Root.InPlace = o.KeepKeyring, len(c.Hooks.Create) > 0
 	c.Root.Mounts = absoluteSources(c.Root.Mounts, o.Bundle)
 	return c, nil
 }

@@ -83,8 +83,10 @@ func (s *starter) run() error {
 	if _, err := unix.Setsid(); err != nil {
 		return fmt.Errorf("start a session: %w", err)
 	}
-	if err := s.ownKeys(); err != nil {
-		return err
+	if !s.config.KeepKeyring {
+		if err := s.ownKeys(); err != nil {
+			return err
+		}
 	}
 	if s.config.Exec {
 		err = s.enter()
@@ -165,7 +167,10 @@ func (s *starter) mounts() error {
 		if err := s.joined(); err != nil {
 			return err
 		}
-		return s.kernelSettings()
+		if err := s.kernelSettings(); err != nil {
+			return err
+		}
+		return s.createHooks()
 	}
 	b, err := rootfs.Begin(&c.Root, s.ask)
 	if err != nil {
@@ -179,6 +184,9 @@ func (s *starter) mounts() error {
 		return err
 	}
 	if err := b.MountCgroups(c.CgroupV2, c.NewCgroup); err != nil {
+		return err
+	}
+	if err := s.createHooks(); err != nil {
 		return err
 	}
 	return b.Finish()

@@ -45,6 +45,9 @@ func (s *starter) execute() error {
 	if err := s.become(user, sets); err != nil {
 		return err
 	}
+	if err := s.startHooks(); err != nil {
+		return err
+	}
 	return run(p.Args, s.environment(user.Home))
 }
 
@@ -93,7 +96,6 @@ func (s *starter) user() (passwd.User, error) {
 	result.Groups = append(result.Groups, u.AdditionalGids...)
 	return result, nil
 }
-
 
 // capabilities are the sets of the process, without what we cannot give.
 func (s *starter) capabilities() (caps.Sets, error) {

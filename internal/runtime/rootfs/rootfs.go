@@ -166,7 +166,17 @@ func (b *Builder) attachRoot() error {
 		return fmt.Errorf("make the root file system private: %w", err)
 	}
 	b.root = fd
-	if err := mount.AttachPath(fd, "/"); err != nil {
+	at := "/"
+	if b.spec.InPlace && b.spec.Rootfs == nil {
+		at, err = privatePlace(b.spec.Path)
+		if errors.Is(err, unix.EACCES) {
+			at, err = "/", nil // not for the container's user
+		}
+		if err != nil {
+			return fmt.Errorf("find the place of the root file system: %w", err)
+		}
+	}
+	if err := mount.AttachPath(fd, at); err != nil {
 		return fmt.Errorf("attach the root file system: %w", err)
 	}
 	return nil

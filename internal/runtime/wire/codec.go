@@ -133,6 +133,22 @@ func (c *Config) pack(p *packer) {
 	p.string(&c.Hostname)
 	p.string(&c.Domainname)
 	c.Root.pack(p)
+	c.Hooks.pack(p)
+	p.bool(&c.KeepKeyring)
+}
+
+func (h *ContainerHooks) pack(p *packer) {
+	p.bool(&h.Runtime)
+	for _, hooks := range []*[]specs.Hook{&h.Create, &h.Start} {
+		list(p, hooks, func(p *packer, h *specs.Hook) {
+			p.string(&h.Path)
+			p.strings(&h.Args)
+			p.strings(&h.Env)
+			optional(p, &h.Timeout, integer[int])
+		})
+	}
+	p.string(&h.CreatingState)
+	p.string(&h.CreatedState)
 }
 
 func (r *Root) pack(p *packer) {
@@ -154,6 +170,7 @@ func (r *Root) pack(p *packer) {
 	p.string(&r.Label)
 	p.bool(&r.NoPivot)
 	p.bool(&r.Mapped)
+	p.bool(&r.InPlace)
 	p.bool(&r.SharedPid)
 }
 

@@ -39,6 +39,9 @@ const (
 	Setup   Kind = 'C' // payload: Config
 	Ask     Kind = 'A' // for a mount that needs the host's privileges; payload: its number
 	Given   Kind = 'G' // the answer, with the mount as a descriptor; or Failed
+	// Hooks asks the runtime to run its hooks of create, if Config.Hooks.Runtime;
+	// the answer is the same without a payload.
+	Hooks Kind = 'H'
 )
 
 // maxFrame bounds what a peer makes us allocate: environments may be big.
@@ -69,6 +72,15 @@ type Config struct {
 	Sysctl      []Sysctl
 	SharedMount bool // the mount namespace is another's: nothing is mounted
 	Root        Root
+	Hooks       ContainerHooks
+	KeepKeyring bool // stay in the session keyring of the caller
+}
+
+// ContainerHooks are the hooks as the init sees them.
+type ContainerHooks struct {
+	Runtime                     bool // there are some of the runtime's
+	Create, Start               []specs.Hook
+	CreatingState, CreatedState string // JSON, but the pid
 }
 
 // Sysctl is a kernel parameter.
@@ -97,6 +109,8 @@ type Root struct {
 	Label string
 	// NoPivot changes to the root by chroot, where pivot_root is impossible.
 	NoPivot bool
+	// InPlace attaches the root at Path, where hooks of the container look for it.
+	InPlace bool
 	// SharedPid says that the pid namespace is not the container's own.
 	SharedPid bool
 }

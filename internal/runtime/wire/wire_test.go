@@ -33,8 +33,11 @@ func full() *Config {
 			Readonly: true, Propagation: "rslave", Mounts: []specs.Mount{{Destination: "/d", Type: "bind", Source: "/s", Options: []string{"ro"},
 				UIDMappings: []specs.LinuxIDMapping{{ContainerID: 1, HostID: 2, Size: 3}}, GIDMappings: []specs.LinuxIDMapping{{ContainerID: 4, HostID: 5, Size: 6}}}},
 			Devices: []specs.LinuxDevice{{Path: "/dev/x", Type: "c", Major: 1, Minor: 2, FileMode: ptr(os.FileMode(0o600)), UID: ptr(uint32(7)), GID: ptr(uint32(8))}},
-			Masked:  []string{"/m"}, ReadOnly: []string{"/o"}, Label: "system_u:object_r:container_file_t:s0", NoPivot: true, Mapped: true, SharedPid: true,
+			Masked:  []string{"/m"}, ReadOnly: []string{"/o"}, Label: "system_u:object_r:container_file_t:s0", NoPivot: true, Mapped: true, InPlace: true, SharedPid: true,
 		},
+		Hooks: ContainerHooks{Runtime: true, Create: []specs.Hook{{Path: "/h", Args: []string{"h"}, Env: []string{"A=b"}, Timeout: ptr(5)}},
+			Start: []specs.Hook{{Path: "/s"}}, CreatingState: "{}", CreatedState: "{ }"},
+		KeepKeyring: true,
 	}
 }
 
