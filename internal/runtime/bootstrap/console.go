@@ -136,7 +136,11 @@ func bindConsole(slave int) error {
 		return err
 	}
 	defer unix.Close(fd)
-	target, err := mount.Create(root, "/dev/console")
+	// A link could lead over what is masked, or what is written in /proc later.
+	target, err := mount.CreatePlain(root, "/dev/console")
+	if errors.Is(err, unix.ELOOP) {
+		return errors.New("it is a symbolic link: take it out of the image")
+	}
 	if err != nil {
 		return err
 	}

@@ -132,8 +132,8 @@ func (b *Builder) filesystem(m specs.Mount, o options) error {
 	if err := b.attach(fd, target, m, true); err != nil {
 		return err
 	}
-	if m.Type == "proc" {
-		return b.remember(fd)
+	if m.Type == "proc" || m.Type == "sysfs" {
+		return b.remember(fd, m)
 	}
 	return nil
 }
@@ -256,11 +256,12 @@ func (b *Builder) attach(fd, target int, m specs.Mount, dir bool) error {
 	if name == "/" {
 		return errors.New("destination can't be '/'")
 	}
-	if name == "/proc" || strings.HasPrefix(name, "/proc/") || slices.Contains(b.procs, st.Dev) {
+	if name == "/proc" || strings.HasPrefix(name, "/proc/") || b.isProc(st.Dev) {
 		if err := b.inProc(fd, name, m); err != nil {
 			return err
 		}
 	}
+	b.forget(name)
 	return mount.Attach(fd, target)
 }
 
@@ -286,17 +287,7 @@ func (b *Builder) inProc(fd int, name string, m specs.Mount) error {
 	if fs.Type != unix.PROC_SUPER_MAGIC {
 		return invalid("%q cannot be mounted because it is not of type proc", m.Destination)
 	}
-	return b.remember(fd)
-}
-
-// remember notes a proc filesystem of the container.
-func (b *Builder) remember(fd int) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	b.procs = append(b.procs, st.Dev)
-	return nil
+	return b.remember(fd, m)
 }
 
 // source is what a mount is of, for messages.

@@ -16,8 +16,11 @@ func (b *Builder) protect() error {
 			return fmt.Errorf("make %s read-only: %w", name, err)
 		}
 	}
+	file, empty := &cover{fd: -1}, &cover{fd: -1}
+	defer file.close()
+	defer empty.close()
 	for _, name := range b.spec.Masked {
-		if err := b.mask(name); err != nil {
+		if err := b.mask(name, file, empty); err != nil {
 			return fmt.Errorf("mask %s: %w", name, err)
 		}
 	}
@@ -25,7 +28,7 @@ func (b *Builder) protect() error {
 }
 
 func (b *Builder) readOnly(name string) error {
-	at, err := mount.OpenIn(b.root, name, unix.O_PATH, 0)
+	at, err := b.open(name)
 	if err != nil {
 		return ignore(err, unix.ENOENT, unix.ENOTDIR)
 	}
@@ -41,10 +44,16 @@ func (b *Builder) readOnly(name string) error {
 	return mount.Attach(fd, at)
 }
 
+// cover is a mount that masks something, and the next ones are copies of.
+type cover struct {
+	fd   int // -1: not made yet
+	stat unix.Stat_t
+}
+
 // mask covers a directory with an empty read-only tmpfs and anything else with
 // the null device, and checks that what is seen there is that.
-func (b *Builder) mask(name string) error {
-	at, err := mount.OpenIn(b.root, name, unix.O_PATH, 0)
+func (b *Builder) mask(name string, file, empty *cover) error {
+	at, err := b.open(name)
 	if err != nil {
 		return ignore(err, unix.ENOENT, unix.ENOTDIR)
 	}
@@ -53,31 +62,56 @@ func (b *Builder) mask(name string) error {
 	if err != nil {
 		return err
 	}
-	var fd int
+	with, make := file, mount.ReadOnlyNull
 	if dir {
-		fd, err = mount.New("tmpfs", []mount.Param{{Key: "size", Value: "0"}, {Key: "mode", Value: "755"}, {Key: "nr_inodes", Value: "1"}},
-			unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
-	} else {
-		fd, err = mount.ReadOnlyNull()
+		with, make = empty, emptyDir
 	}
+	if err := with.attach(at, make); err != nil {
+		return err
+	}
+	return b.verifyMask(name, &with.stat)
+}
+
+func emptyDir() (int, error) {
+	return mount.New("tmpfs", []mount.Param{{Key: "size", Value: "0"}, {Key: "mode", Value: "755"}, {Key: "nr_inodes", Value: "1"}},
+		unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+}
+
+// attach puts the cover, or a copy of it, at the place that is open.
+func (c *cover) attach(at int, make func() (int, error)) error {
+	if c.fd >= 0 {
+		fd, err := mount.CloneAt(c.fd, "", false)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return mount.Attach(fd, at)
+	}
+	fd, err := make()
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	if err := mount.Attach(fd, at); err != nil {
+	c.fd = fd
+	if err := unix.Fstat(fd, &c.stat); err != nil {
 		return err
 	}
-	return b.verifyMask(name, fd)
+	return mount.Attach(fd, at)
 }
 
-func (b *Builder) verifyMask(name string, cover int) error {
+func (c *cover) close() {
+	if c.fd >= 0 {
+		unix.Close(c.fd)
+	}
+}
+
+func (b *Builder) verifyMask(name string, want *unix.Stat_t) error {
 	seen, err := mount.OpenIn(b.root, name, unix.O_PATH, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(seen)
-	var want, got unix.Stat_t
-	if err := errors.Join(unix.Fstat(cover, &want), unix.Fstat(seen, &got)); err != nil {
+	var got unix.Stat_t
+	if err := unix.Fstat(seen, &got); err != nil {
 		return err
 	}
 	if want.Dev != got.Dev || want.Ino != got.Ino || want.Rdev != got.Rdev {

@@ -25,8 +25,8 @@ type Builder struct {
 	root int // O_PATH on the attached root
 	late int // the first mount that waits for the cgroup
 
-	procs        []uint64 // devices of the container's proc filesystems
-	readOnlyLast []int    // mounts that become read-only when all is made
+	anchors      []anchor
+	readOnlyLast []int // mounts that become read-only when all is made
 }
 
 // Begin attaches the root and, in the order of the list, the mounts up to the
@@ -95,6 +95,9 @@ func (b *Builder) Finish() error {
 	}
 	if err := b.protect(); err != nil {
 		return err
+	}
+	for _, a := range b.anchors {
+		unix.Close(a.fd)
 	}
 	for _, fd := range b.readOnlyLast {
 		if err := errors.Join(mount.SetAttr(fd, mount.Attr{Set: unix.MOUNT_ATTR_RDONLY}, false), unix.Close(fd)); err != nil {

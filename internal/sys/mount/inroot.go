@@ -49,9 +49,12 @@ func MkdirPlain(root int, name string) (int, error) {
 // Create makes an empty file at name, unless something is there, and the
 // directories above it, and returns it as an O_PATH descriptor.
 func Create(root int, name string) (int, error) {
-	return ensurer{root: root}.ensure(name, 0, func(parent int, base string) error {
-		return unix.Mknodat(parent, base, unix.S_IFREG|0o755, 0)
-	})
+	return ensurer{root: root}.ensure(name, 0, mknodAt)
+}
+
+// CreatePlain is Create for a name that must not lead over a link.
+func CreatePlain(root int, name string) (int, error) {
+	return ensurer{root: root, resolve: unix.RESOLVE_NO_SYMLINKS}.ensure(name, 0, mknodAt)
 }
 
 // Parent opens the directory that name is in, made if need be, and returns the
@@ -101,6 +104,10 @@ func (e ensurer) ensure(name string, links int, makeAt func(parent int, base str
 		}
 	}
 	return openIn(e.root, name, unix.O_PATH, 0, e.resolve)
+}
+
+func mknodAt(parent int, base string) error {
+	return unix.Mknodat(parent, base, unix.S_IFREG|0o755, 0)
 }
 
 func mkdirAt(parent int, base string) error { return unix.Mkdirat(parent, base, 0o755) }
