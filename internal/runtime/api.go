@@ -37,6 +37,9 @@ type CreateOptions struct {
 	// Gate, if set, is a listening unix socket: the init then waits for
 	// StartThrough with the socket's path, from any process, in place of Start.
 	Gate *os.File
+	// Started, if set, is called with the init's process ID while the init makes
+	// the container. If it fails, so does Create.
+	Started func(pid int) error
 	// HoldMounts asks for Container.Mounts.
 	HoldMounts bool
 	// NoPivot enters the root by chroot: pivot_root does not work on an

@@ -43,7 +43,6 @@ type start struct {
 	pidOf    int           // as pidNS, of this process
 	extra    *os.File
 	root     *os.File
-	doors    []*os.File // v1: through which the child enters the cgroup
 	stdio    [3]*os.File
 	terminal bool
 	// The ID maps of a new user namespace.
@@ -51,30 +50,30 @@ type start struct {
 	extras     []*os.File // the program's descriptors from 3 on
 }
 
-// spawn starts an init and configures it. The caller reaps it.
-func (r *Runtime) spawn(s start, config *wire.Config) (*child, error) {
-	if s.group != nil {
+// setUp tells the init what to do, and hands it the doors of its v1 cgroups.
+func (c *child) setUp(config *wire.Config, group *cgroup.Group) error {
+	var doors []*os.File
+	if group != nil {
 		var err error
-		if s.doors, err = s.group.Doors(); err != nil {
-			return nil, err
+		if doors, err = group.Doors(); err != nil {
+			return err
 		}
-		defer func() {
-			for _, f := range s.doors {
-				f.Close()
-			}
-		}()
-		config.Doors = len(s.doors)
 	}
-	c, err := r.start(s)
-	if err != nil {
-		return nil, err
+	defer func() {
+		for _, f := range doors {
+			f.Close()
+		}
+	}()
+	config.Doors = len(doors)
+	payload := config.Pack()
+	err := c.conn.sendFiles(wire.Header(wire.Setup, len(payload)), doors)
+	if err == nil {
+		_, err = c.conn.Write(payload)
 	}
-	if err := c.send(wire.Setup, config.Pack()); err != nil {
-		return nil, errors.Join(err, c.kill(context.Background()))
-	}
-	return c, nil
+	return ignoreGone(err)
 }
 
+// start starts an init, which waits for setUp. The caller reaps it.
 func (r *Runtime) start(s start) (c *child, err error) {
 	ours, theirs, err := socketpair()
 	if err != nil {
@@ -93,7 +92,6 @@ func (r *Runtime) start(s start) (c *child, err error) {
 		}
 	}
 	files = append(files, s.extra, s.root)
-	files = append(files, s.doors...)
 	for _, f := range s.extras {
 		if f != nil {
 			files = append(files, r.harmless(f))
@@ -189,14 +187,19 @@ func (r *Runtime) inPidNamespace(ns *os.File, fork func() (int, error)) (int, er
 	done := make(chan result, 1)
 	go func() {
 		runtime.LockOSThread()
-		if err := unix.Setns(int(rawFd(ns)), unix.CLONE_NEWPID); err != nil {
+		own, err := os.Open("/proc/self/ns/pid") // to come back to
+		if err == nil {
+			err = unix.Setns(int(rawFd(ns)), unix.CLONE_NEWPID)
+		}
+		if err != nil {
 			done <- result{err: fmt.Errorf("join pid namespace: %w", err)}
 			return
 		}
 		pid, err := fork()
-		if unix.Setns(int(rawFd(r.pidNS)), unix.CLONE_NEWPID) == nil {
+		if unix.Setns(int(rawFd(own)), unix.CLONE_NEWPID) == nil {
 			runtime.UnlockOSThread()
 		}
+		own.Close()
 		done <- result{pid, err}
 	}()
 	res := <-done
@@ -206,7 +209,11 @@ func (r *Runtime) inPidNamespace(ns *os.File, fork func() (int, error)) (int, er
 // send tells the init something. That an init is gone is found out by listen,
 // which knows why.
 func (c *child) send(k wire.Kind, payload []byte) error {
-	err := wire.Write(c.conn, k, payload)
+	return ignoreGone(wire.Write(c.conn, k, payload))
+}
+
+// ignoreGone leaves it to listen, which knows why the init is gone.
+func ignoreGone(err error) error {
 	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
 		return nil
 	}

@@ -1,9 +1,11 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,4 +74,27 @@ func (c conn) readMessage(p, oob []byte) (n, oobn int, err error) {
 		return 0, 0, io.EOF
 	}
 	return n, oobn, nil
+}
+
+// sendFiles writes p, a few bytes, with the descriptors of files beside them.
+func (c conn) sendFiles(p []byte, files []*os.File) error {
+	if len(files) == 0 {
+		_, err := c.Write(p)
+		return err
+	}
+	var fds []int
+	for _, f := range files {
+		fds = append(fds, int(rawFd(f)))
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Write(func(fd uintptr) bool {
+		failed = unix.Sendmsg(int(fd), p, unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL)
+		return failed != unix.EAGAIN
+	})
+	runtime.KeepAlive(files)
+	return errors.Join(err, failed)
 }

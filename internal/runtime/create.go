@@ -2,10 +2,12 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
 	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-containers/berth/internal/runtime/wire"
@@ -31,14 +33,11 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, er
 	defer back.OnError(ctx, &err)
 	c := &Container{ID: o.ID, CgroupPath: o.Spec.Linux.CgroupsPath}
 	s := start{clone: p.clone, pidNS: p.pidPath, extra: o.Gate, stdio: o.Stdio, terminal: o.Spec.Process.Terminal, extras: o.ExtraFiles}
-	if s.group, err = r.makeCgroup(c, o, &back); err != nil {
-		return nil, err
-	}
-	ch, err := r.spawn(s, config)
+	ch, warnings, err := r.begin(o, s, config, &back)
 	if err != nil {
 		return nil, err
 	}
-	back.Add(ch.kill)
+	c.Warnings = warnings
 	ch.provider = &provider{runtime: r, root: &config.Root, pid: ch.pid, ownUser: p.all&unix.CLONE_NEWUSER != 0}
 	defer ch.provider.close()
 	ch.hooks = func() error { return createHooks(o, ch.pid) }
@@ -67,19 +66,74 @@ func errOr(err, other error) error {
 	return other
 }
 
-func (r *Runtime) makeCgroup(c *Container, o CreateOptions, back *undo.Stack) (*cgroup.Group, error) {
-	if c.CgroupPath == "" {
-		return nil, nil
-	}
-	group, warnings, err := cgroup.Create(c.CgroupPath, o.Spec.Linux.Resources)
+// begin makes the cgroup and an init in it, and tells the init what to do.
+func (r *Runtime) begin(o CreateOptions, s start, config *wire.Config, back *undo.Stack) (*child, []string, error) {
+	group, err := beginCgroup(o.Spec.Linux)
 	if err != nil {
-		return nil, fmt.Errorf("create cgroup %s: %w", c.CgroupPath, err)
+		return nil, nil, err
 	}
-	// The child, which is killed first, may be in it: the stack is undone newest
-	// first, and Remove kills what is left.
-	back.Add(group.Remove)
-	c.Warnings = append(c.Warnings, warnings...)
-	return group, nil
+	back.Add(group.undo)
+	s.group = group.Group
+	ch, err := r.start(s)
+	if err == nil {
+		back.Add(ch.kill)
+	}
+	warnings, err := group.completed(err)
+	if err == nil {
+		err = ch.setUp(config, s.group)
+	}
+	if err == nil && o.Started != nil {
+		err = o.Started(ch.pid)
+	}
+	return ch, warnings, err
+}
+
+// newCgroup is a container's cgroup while it comes about. Its files take as long
+// as the init takes to get to its main, so the one is done beside the other.
+type newCgroup struct {
+	*cgroup.Group // nil: the container has none of its own
+	done          chan struct{}
+	warnings      []string
+	err           error
+}
+
+// beginCgroup makes what the init is born in; completed waits for the rest.
+func beginCgroup(linux *specs.Linux) (*newCgroup, error) {
+	n := &newCgroup{done: make(chan struct{})}
+	if linux.CgroupsPath == "" {
+		close(n.done)
+		return n, nil
+	}
+	var err error
+	if n.Group, err = cgroup.Begin(linux.CgroupsPath); err != nil {
+		return nil, fmt.Errorf("create cgroup %s: %w", linux.CgroupsPath, err)
+	}
+	go func() {
+		defer close(n.done)
+		n.warnings, n.err = n.Complete(linux.Resources)
+		if n.err != nil {
+			n.err = fmt.Errorf("create cgroup %s: %w", linux.CgroupsPath, n.err)
+		}
+	}()
+	return n, nil
+}
+
+// completed waits until the cgroup can be entered. err is what failed meanwhile.
+func (n *newCgroup) completed(err error) ([]string, error) {
+	<-n.done
+	return n.warnings, errors.Join(err, n.err)
+}
+
+// undo removes the cgroup after its processes were killed.
+func (n *newCgroup) undo(ctx context.Context) error {
+	switch {
+	case n.Group == nil:
+		return nil
+	case n.err != nil:
+		n.Discard()
+		return nil
+	}
+	return n.Remove(ctx)
 }
 
 // Exec starts one more process in a running container; when it returns the
@@ -118,11 +172,14 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 	// The init joins the pid namespace by being born in it.
 	config := &wire.Config{Exec: true, ExecFlags: p.all &^ unix.CLONE_NEWPID, Process: o.Process, Seccomp: filter,
 		Preserved: numbers(o.ExtraFiles), ListenFDs: o.ListenFDs}
-	ch, err := r.spawn(s, config)
+	ch, err := r.start(s)
 	if err != nil {
 		return nil, goneOr(target, err)
 	}
 	back.Add(ch.kill)
+	if err := ch.setUp(config, s.group); err != nil {
+		return nil, goneOr(target, err)
+	}
 	if _, err := ch.listen(ctx); err != nil {
 		return nil, goneOr(target, err)
 	}

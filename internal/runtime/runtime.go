@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -24,8 +23,7 @@ const maxFilters = 16
 // Runtime makes containers. It is safe for concurrent use.
 type Runtime struct {
 	init   *os.File
-	pidNS  *os.File // the caller's own, to come back to after an Exec
-	null   *os.File // the null device, where its owner and mode cannot be changed; nil if it cannot be had
+	null   func() *os.File // the null device, where its owner and mode cannot be changed; nil if it cannot be had
 	cgroup cgroup.Mode
 
 	mu      sync.Mutex
@@ -39,27 +37,19 @@ func New(initBinary string) (*Runtime, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the container init %s: %w", initBinary, err)
 	}
-	pidNS, err := os.Open("/proc/self/ns/pid")
-	if err != nil {
-		init.Close()
-		return nil, fmt.Errorf("open own pid namespace: %w", err)
-	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("protect the runtime: %w", err)
 	}
-	return &Runtime{init: init, pidNS: pidNS, null: readOnlyNull(), cgroup: cgroup.Detect(), filters: map[string]*seccomp.Filter{}}, nil
+	return &Runtime{init: init, null: sync.OnceValue(readOnlyNull), cgroup: cgroup.Detect(), filters: map[string]*seccomp.Filter{}}, nil
 }
 
 // Close closes what New opened; containers are not touched.
 func (r *Runtime) Close() error {
-	err := errors.Join(r.init.Close(), r.pidNS.Close())
-	if r.null != nil {
-		err = errors.Join(err, r.null.Close())
-	}
-	return err
+	return r.init.Close()
 }
 
-// readOnlyNull opens the null device; nil without the right to mount.
+// readOnlyNull opens the null device, for the life of the process; nil without
+// the right to mount.
 func readOnlyNull() *os.File {
 	fd, err := mount.ReadOnlyNull()
 	if err != nil {
@@ -76,12 +66,14 @@ func readOnlyNull() *os.File {
 // harmless takes r.null in place of the host's null device: through that root in
 // a container could change the host's node.
 func (r *Runtime) harmless(f *os.File) *os.File {
-	if f == nil || r.null == nil {
-		return f
+	if f == nil {
+		return nil
 	}
 	var st unix.Stat_t
 	if unix.Fstat(int(rawFd(f)), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3) {
-		return r.null
+		if null := r.null(); null != nil {
+			return null
+		}
 	}
 	return f
 }

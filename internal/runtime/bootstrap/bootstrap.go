@@ -37,6 +37,37 @@ func (c control) Read(p []byte) (int, error) {
 	}
 }
 
+// passing reads and keeps the descriptors that come beside the bytes.
+type passing struct {
+	control
+	files []int
+}
+
+// maxFiles is more than there are hierarchies.
+const maxFiles = 32
+
+func (r *passing) Read(p []byte) (int, error) {
+	oob := make([]byte, unix.CmsgSpace(4*maxFiles))
+	n, oobn, _, _, err := unix.Recvmsg(int(r.control), p, oob, unix.MSG_CMSG_CLOEXEC)
+	for err == unix.EINTR {
+		n, oobn, _, _, err = unix.Recvmsg(int(r.control), p, oob, unix.MSG_CMSG_CLOEXEC)
+	}
+	switch {
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, io.EOF
+	case oobn == 0:
+		return n, nil
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	for i := range messages {
+		files, e := unix.ParseUnixRights(&messages[i])
+		r.files, err = append(r.files, files...), errors.Join(err, e)
+	}
+	return n, err
+}
+
 func (c control) Write(p []byte) (int, error) {
 	for done := 0; done < len(p); {
 		n, err := unix.Write(int(c), p[done:])
@@ -52,6 +83,7 @@ func (c control) Write(p []byte) (int, error) {
 type starter struct {
 	conn   control
 	config wire.Config
+	doors  []int // files by which the v1 cgroups are entered
 }
 
 // Main returns only if the program could not be executed; the runtime was told
@@ -73,10 +105,12 @@ func (s *starter) run() error {
 	if err := unix.CloseRange(3, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close descriptors at execve: %w", err)
 	}
-	payload, err := s.expect(wire.Setup)
+	in := passing{control: s.conn}
+	payload, err := expect(&in, wire.Setup)
 	if err != nil {
 		return err
 	}
+	s.doors = in.files
 	if err := s.config.Unpack(payload); err != nil {
 		return fmt.Errorf("read the configuration: %w", err)
 	}
@@ -115,8 +149,8 @@ func (s *starter) ownKeys() error {
 }
 
 // expect reads a frame that must be of kind k.
-func (s *starter) expect(k wire.Kind) ([]byte, error) {
-	got, payload, err := wire.Read(s.conn)
+func expect(r io.Reader, k wire.Kind) ([]byte, error) {
+	got, payload, err := wire.Read(r)
 	if err != nil {
 		return nil, fmt.Errorf("listen to the runtime: %w", err)
 	}
@@ -192,9 +226,12 @@ func (s *starter) mounts() error {
 	return b.Finish()
 }
 
-// doors enters the v1 cgroups. Only this thread does; execve ends the others.
-func (s *starter) doors() error {
-	for door := wire.Doors; door < wire.Doors+s.config.Doors; door++ {
+// enterCgroups enters the v1 cgroups. Only this thread does; execve ends the others.
+func (s *starter) enterCgroups() error {
+	if len(s.doors) != s.config.Doors {
+		return fmt.Errorf("join the cgroup: %d of %d files came", len(s.doors), s.config.Doors)
+	}
+	for _, door := range s.doors {
 		if _, err := unix.Write(door, []byte("0")); err != nil {
 			return fmt.Errorf("join the cgroup: %w", err)
 		}
@@ -208,7 +245,7 @@ func (s *starter) doors() error {
 // joined enters the cgroup and makes it the root of a cgroup namespace if there
 // is to be one.
 func (s *starter) joined() error {
-	if err := s.doors(); err != nil {
+	if err := s.enterCgroups(); err != nil {
 		return err
 	}
 	if !s.config.NewCgroup {
@@ -233,7 +270,7 @@ func (s *starter) gate() error {
 		}
 		s.conn = control(fd)
 	}
-	_, err := s.expect(wire.Start)
+	_, err := expect(s.conn, wire.Start)
 	return err
 }
 
@@ -242,7 +279,7 @@ func (s *starter) enter() error {
 	if err := s.oomScore(); err != nil {
 		return err
 	}
-	if err := s.doors(); err != nil {
+	if err := s.enterCgroups(); err != nil {
 		return err
 	}
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {

@@ -18,7 +18,7 @@ func (s *starter) createHooks() error {
 		if err := wire.Write(s.conn, wire.Hooks, nil); err != nil {
 			return fmt.Errorf("tell the runtime: %w", err)
 		}
-		if _, err := s.expect(wire.Hooks); err != nil {
+		if _, err := expect(s.conn, wire.Hooks); err != nil {
 			return err
 		}
 	}

@@ -45,7 +45,7 @@ func (s *starter) preserve() error {
 	if len(list) == 0 {
 		return nil
 	}
-	first := wire.Doors + s.config.Doors
+	const first = wire.Preserved
 	// A number may be that of one which has not moved yet: all go up first.
 	above := max(first+len(list), list[len(list)-1]+1)
 	move := func(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, above) }

@@ -58,12 +58,19 @@ func (e *env) create(id string, f createFlags, gate bool) (m *made, err error) {
 	if err != nil {
 		return nil, err
 	}
-	o := runtime.CreateOptions{ID: id, Spec: s.Spec, Bundle: s.Bundle, Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}}
+	o := runtime.CreateOptions{ID: id, Spec: s.Spec, Bundle: s.Bundle, HoldMounts: !gate,
+		Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}}
 	if gate {
 		if o.Gate, err = runtime.NewGate(s.socket()); err != nil {
 			return nil, err
 		}
 		defer o.Gate.Close()
+	}
+	// What has to do with our side is done while the init makes the container.
+	o.Started = func(pid int) error {
+		s.Pid, s.Cgroup = pid, s.Spec.Linux.CgroupsPath
+		s.Started, _ = startTime(pid)
+		return s.save()
 	}
 	c, err := r.Create(context.Background(), o)
 	if err != nil {
@@ -72,10 +79,7 @@ func (e *env) create(id string, f createFlags, gate bool) (m *made, err error) {
 	for _, w := range c.Warnings {
 		fmt.Fprintf(e.err, "berth-runtime: warning: %s\n", w)
 	}
-	s.Pid, s.Cgroup = c.Pid, c.CgroupPath
-	s.Started, _ = startTime(c.Pid)
-	err = s.save()
-	if err == nil && *f.console != "" && c.Console != nil {
+	if *f.console != "" && c.Console != nil {
 		err = sendConsole(*f.console, c.Console)
 	}
 	if err == nil {
@@ -163,13 +167,21 @@ func runRun(e *env, flags *flag.FlagSet, args []string) error {
 	if *detach {
 		return nil
 	}
+	// To take down the mount of the init's binary waits for the kernel: now there
+	// is time.
+	if err := m.runtime.Close(); err != nil {
+		return err
+	}
 	console := m.Console
 	if *f.console != "" {
 		console = nil
 	}
 	e.code, err = attend(m.Pid, m.Pidfd, console)
-	if *keep {
-		return err
+	// The kernel takes the mounts down while we take the rest away.
+	unmounted := make(chan error, 1)
+	go func() { unmounted <- m.Mounts.Close() }()
+	if !*keep {
+		err = errors.Join(err, m.runtime.RemoveCgroup(m.CgroupPath), os.RemoveAll(m.state.dir))
 	}
-	return errors.Join(err, m.runtime.RemoveCgroup(m.CgroupPath), os.RemoveAll(m.state.dir))
+	return errors.Join(err, <-unmounted)
 }

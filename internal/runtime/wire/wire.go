@@ -20,11 +20,11 @@ import (
 
 // Descriptors of an init when it starts.
 const (
-	Control = 3
-	Self    = 4 // the init's own binary, which it executes
-	Extra   = 5 // exec: the container's pidfd; create: a listening gate, if Config.Gate
-	RootDir = 6 // exec: the container's root directory, O_PATH
-	Doors   = 7 // the first of Config.Doors, to enter the v1 cgroups by; Config.Preserved follow
+	Control   = 3
+	Self      = 4 // the init's own binary, which it executes
+	Extra     = 5 // exec: the container's pidfd; create: a listening gate, if Config.Gate
+	RootDir   = 6 // exec: the container's root directory, O_PATH
+	Preserved = 7 // the first of Config.Preserved
 )
 
 // Kind is what a frame is.
@@ -36,7 +36,7 @@ const (
 	Warning Kind = 'W'
 	Console Kind = 'T' // with the pty's master as a descriptor
 	Failed  Kind = 'E'
-	Setup   Kind = 'C' // payload: Config
+	Setup   Kind = 'C' // payload: Config; with Config.Doors descriptors
 	Ask     Kind = 'A' // for a mount that needs the host's privileges; payload: its number
 	Given   Kind = 'G' // the answer, with the mount as a descriptor; or Failed
 	// Hooks asks the runtime to run its hooks of create, if Config.Hooks.Runtime;
@@ -57,9 +57,9 @@ type Config struct {
 	Process *specs.Process
 	Seccomp *seccomp.Filter
 	Gate    bool
-	Doors   int
-	// Preserved are the program's numbers for the descriptors that follow the
-	// doors, ascending; the first ListenFDs of them are sockets to listen on.
+	Doors   int // how many descriptors come with it, to enter the v1 cgroups by
+	// Preserved are the program's numbers for the descriptors from wire.Preserved
+	// on, ascending; the first ListenFDs of them are sockets to listen on.
 	Preserved []int
 	ListenFDs int
 

@@ -42,43 +42,83 @@ type Group struct {
 // Detect tells which cgroups are mounted; the answer is kept.
 func Detect() Mode { return current().mode }
 
-// Create makes the group and sets its limits. A limit whose controller is
-// missing is a warning in Docker's words; one that the kernel refuses is an
-// error that names the option, the value and the file. After an error the group
-// is gone again. A group of that name without processes is replaced.
+// Create makes the group and sets its limits: Begin and Complete in one.
 func Create(path string, res *specs.LinuxResources) (*Group, []string, error) {
 	return create(current(), path, res)
 }
+
+// Begin makes the group in the unified hierarchy, where a process can be born in
+// it (see Dir). A group of that name without processes is replaced. The caller
+// goes on with Complete, or with Discard once nobody is in it.
+func Begin(path string) (*Group, error) { return begin(current(), path) }
 
 // Open returns the group at path, whether it exists or not.
 func Open(path string) *Group { return &Group{filepath.Clean("/" + path), current()} }
 
 func create(l *layout, path string, res *specs.LinuxResources) (*Group, []string, error) {
-	if l.mode == None {
-		return nil, nil, l.missing()
-	}
-	if !strings.HasPrefix(path, "/") && strings.Count(path, ":") == 2 {
-		return nil, nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("cgroup path %q is systemd's form; give a path such as /parent/name", path))
-	}
-	g := &Group{filepath.Clean("/" + path), l}
-	if g.path == "/" {
-		return nil, nil, errdefs.ErrInvalidArgument.WithMessage("the root cgroup cannot be a container's; give a path below it")
-	}
-	if res == nil {
-		res = &specs.LinuxResources{}
-	}
-	for i, h := range l.hierarchies {
-		if err := h.make(g.path); err != nil {
-			g.rmdir(l.hierarchies[:i])
-			return nil, nil, err
-		}
-	}
-	warnings, err := g.limit(res)
+	g, err := begin(l, path)
 	if err != nil {
-		g.rmdir(l.hierarchies)
+		return nil, nil, err
+	}
+	warnings, err := g.Complete(res)
+	if err != nil {
+		g.Discard()
 		return nil, nil, err
 	}
 	return g, warnings, nil
+}
+
+func begin(l *layout, path string) (*Group, error) {
+	if l.mode == None {
+		return nil, l.missing()
+	}
+	if !strings.HasPrefix(path, "/") && strings.Count(path, ":") == 2 {
+		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("cgroup path %q is systemd's form; give a path such as /parent/name", path))
+	}
+	g := &Group{filepath.Clean("/" + path), l}
+	if g.path == "/" {
+		return nil, errdefs.ErrInvalidArgument.WithMessage("the root cgroup cannot be a container's; give a path below it")
+	}
+	if h, ok := l.unified(); ok {
+		if err := h.make(g.path); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+// Complete makes the group in the hierarchies of v1 and sets its limits. A limit
+// whose controller is missing is a warning in Docker's words; one that the kernel
+// refuses is an error that names the option, the value and the file. After an
+// error the group is as Begin left it.
+func (g *Group) Complete(res *specs.LinuxResources) (warnings []string, err error) {
+	if res == nil {
+		res = &specs.LinuxResources{}
+	}
+	var made []hierarchy
+	defer func() {
+		if err != nil {
+			g.rmdir(made)
+		}
+	}()
+	for _, h := range g.layout.hierarchies {
+		if h.unified {
+			continue
+		}
+		if err := h.make(g.path); err != nil {
+			return nil, err
+		}
+		made = append(made, h)
+	}
+	return g.limit(res)
+}
+
+// Discard removes what Begin made. Unlike Remove it ends nobody: a group that
+// Complete found in use is another's.
+func (g *Group) Discard() {
+	if h, ok := g.layout.unified(); ok {
+		g.rmdir([]hierarchy{h})
+	}
 }
 
 // limit sets the limits of res.
