@@ -14,7 +14,7 @@ const module = "github.com/berth-containers/berth/internal/"
 // layers lists the parts from the ground up. A part may import only parts of
 // lower layers; parts that share a layer don't know each other.
 var layers = []string{
-	"arch undo atomicfile boltfile leanjson version",
+	"arch undo atomicfile boltfile filters leanjson version",
 	"sys",
 	"oci container",
 	"runtime shim logs snapshot distribution network volume events",

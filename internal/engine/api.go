@@ -8,6 +8,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 
+	"github.com/berth-containers/berth/internal/filters"
 	"github.com/berth-containers/berth/internal/logs"
 )
 
@@ -15,7 +16,7 @@ import (
 var ErrNotModified error = errdefs.ErrNotModified
 
 // Filters are Docker's: for each key the values that were asked for.
-type Filters = map[string]map[string]bool
+type Filters = filters.Filters
 
 // CreateOptions is the request to create a container.
 type CreateOptions struct {

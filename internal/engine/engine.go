@@ -109,6 +109,7 @@ type Engine struct {
 	streams // attach, logs, wait, exec
 	queries // list, inspect, top, info
 	objects // volumes, networks, images, events
+	pruning // what nobody uses
 }
 
 // core is what all verbs share.
@@ -168,7 +169,7 @@ func New(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (_ *Engin
 	if c.volumes, err = volume.Open(filepath.Join(cfg.DataRoot, "volumes"), log); err != nil {
 		return nil, err
 	}
-	e := &Engine{verbs{c}, streams{c}, queries{c}, objects{core: c, lock: lock}}
+	e := &Engine{verbs{c}, streams{c}, queries{c}, objects{core: c, lock: lock}, pruning{c}}
 	if err := (recovery{c}).run(ctx); err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/berth-containers/berth/internal/engine/names"
 	"github.com/berth-containers/berth/internal/engine/show"
 	bus "github.com/berth-containers/berth/internal/events"
+	"github.com/berth-containers/berth/internal/filters"
 	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/volume"
 )
@@ -78,6 +79,10 @@ func (c *announcer) tellVolume(name string, action events.Action, more map[strin
 func (c *announcer) tellEndpoint(r *container.Record, action events.Action) {
 	c.events.Publish(events.NetworkEventType, action, c.networkID(mobynet.NetworkBridge),
 		map[string]string{"container": r.ID, "name": mobynet.NetworkBridge, "type": "bridge"})
+}
+
+func (c *announcer) tellPrune(kind events.Type, reclaimed uint64) {
+	c.events.Publish(kind, events.ActionPrune, "", map[string]string{"reclaimed": strconv.FormatUint(reclaimed, 10)})
 }
 
 // ImageEvent tells what the server did with an image.
@@ -142,10 +147,8 @@ func showVolume(v volume.Volume) mobyvol.Volume {
 
 // VolumeList lists volumes; filters name, label, driver, dangling.
 func (o objects) VolumeList(_ context.Context, f Filters) (mobyvol.ListResponse, error) {
-	for key := range f {
-		if !slices.Contains([]string{"name", "label", "driver", "dangling"}, key) {
-			return mobyvol.ListResponse{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter '%s'", key))
-		}
+	if err := filters.Only(f, "name", "label", "label!", "driver", "dangling"); err != nil {
+		return mobyvol.ListResponse{}, err
 	}
 	list := mobyvol.ListResponse{Volumes: []mobyvol.Volume{}, Warnings: []string{}}
 	for _, v := range o.volumes.List() {
@@ -166,18 +169,7 @@ func (o objects) matchVolume(v volume.Volume, f Filters) bool {
 			want, err := strconv.ParseBool(s)
 			return err == nil && want == (len(o.volumes.Users(v.Name)) == 0)
 		}) &&
-		matchLabels(v.Labels, f["label"])
-}
-
-func matchLabels(labels map[string]string, want map[string]bool) bool {
-	for w := range want {
-		k, value, hasValue := strings.Cut(w, "=")
-		have, ok := labels[k]
-		if !ok || hasValue && have != value {
-			return false
-		}
-	}
-	return true
+		filters.Labels(v.Labels, f)
 }
 
 // VolumeInspect returns one volume.

@@ -2,9 +2,6 @@ package engine
 
 import (
 	"context"
-	"io/fs"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	api "github.com/moby/moby/api/types/container"
@@ -62,44 +59,4 @@ func (q queries) Inspect(ctx context.Context, ref string, size bool) (api.Inspec
 		q.size(ctx, r, &f)
 	}
 	return show.Inspect(r, f), nil
-}
-
-// size adds what the container wrote, and that plus its image.
-func (q queries) size(ctx context.Context, r *container.Record, f *show.Facts) {
-	rootfs, err := q.deps.Rootfs.Rootfs(ctx, r.ID)
-	if err != nil {
-		return
-	}
-	written := diskUsage(rootfs.Upper)
-	total := written
-	if img, err := q.deps.Images.Get(ctx, r.ImageID.String()); err == nil {
-		total += img.Bytes
-	}
-	f.SizeRw, f.SizeRootFs = &written, &total
-}
-
-// diskUsage adds up the files below dir, each inode once.
-func diskUsage(dir string) int64 {
-	var sum int64
-	seen := map[uint64]bool{}
-	// What vanishes while it is counted does not count.
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil //nolint:nilerr // see above
-		}
-		info, err := d.Info()
-		if err != nil {
-			return nil //nolint:nilerr // see above
-		}
-		s, ok := info.Sys().(*syscall.Stat_t)
-		if !ok || s.Nlink > 1 && !d.IsDir() && seen[s.Ino] {
-			return nil
-		}
-		seen[s.Ino] = true
-		if !d.IsDir() {
-			sum += s.Size
-		}
-		return nil
-	})
-	return sum
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/events"
+
+	"github.com/berth-containers/berth/internal/filters"
 )
 
 // history is how many events are kept, as in Docker.
@@ -171,9 +173,7 @@ func matchValue(m events.Message, key, value string) bool {
 	case "scope":
 		return m.Scope == value
 	case "label":
-		k, v, hasValue := strings.Cut(value, "=")
-		have, ok := m.Actor.Attributes[k]
-		return ok && (!hasValue || have == v)
+		return filters.HasLabel(m.Actor.Attributes, value)
 	case "image":
 		return m.Type == events.ImageEventType && matchName(m, value) || m.Actor.Attributes["image"] == value ||
 			untagged(m.Actor.Attributes["image"]) == value

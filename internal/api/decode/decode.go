@@ -12,7 +12,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,14 +105,16 @@ func noNil(filters map[string]map[string]bool) map[string]map[string]bool {
 	return filters
 }
 
-// OnlyFilters refuses a filter that is not among names.
-func OnlyFilters(filters map[string]map[string]bool, names ...string) error {
-	for key := range filters {
-		if !slices.Contains(names, key) {
-			return invalid("invalid filter '%s': use %s", key, strings.Join(names, ", "))
+// FilterBool is the value of a filter that is true or false.
+func FilterBool(filters map[string]map[string]bool, key string, absent bool) (bool, error) {
+	for text := range filters[key] {
+		value, err := strconv.ParseBool(text)
+		if err != nil {
+			return false, invalid("invalid filter '%s=%s': use true or false", key, text)
 		}
+		absent = value
 	}
-	return nil
+	return absent, nil
 }
 
 // Bool is Docker's: everything but "", 0, no, false and none is true.

@@ -4,23 +4,20 @@ import (
 	"fmt"
 	"path"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 
+	"github.com/berth-containers/berth/internal/filters"
 	"github.com/berth-containers/berth/internal/image"
 )
-
-// Filters are Docker's: for each key the values that were asked for.
-type Filters = map[string]map[string]bool
 
 // FilterNames are the filters of a list of images.
 var FilterNames = []string{"before", "dangling", "label", "label!", "reference", "since", "until"}
 
 // Filter returns the images that match. find finds an image by a reference.
-func Filter(images []image.Image, f Filters, find func(ref string) (image.Image, error)) ([]image.Image, error) {
+func Filter(images []image.Image, f filters.Filters, find func(ref string) (image.Image, error)) ([]image.Image, error) {
 	tests, err := tests(f, find)
 	if err != nil {
 		return nil, err
@@ -47,7 +44,7 @@ next:
 
 type test = func(image.Image) bool
 
-func tests(f Filters, find func(string) (image.Image, error)) ([]test, error) {
+func tests(f filters.Filters, find func(string) (image.Image, error)) ([]test, error) {
 	var all []test
 	for value := range f["dangling"] {
 		dangling, err := strconv.ParseBool(value)
@@ -56,14 +53,9 @@ func tests(f Filters, find func(string) (image.Image, error)) ([]test, error) {
 		}
 		all = append(all, func(i image.Image) bool { return !i.Host && (len(i.Tags) == 0) == dangling })
 	}
-	for value := range f["label"] {
-		all = append(all, func(i image.Image) bool { return hasLabel(i, value) })
-	}
-	for value := range f["label!"] {
-		all = append(all, func(i image.Image) bool { return !hasLabel(i, value) })
-	}
-	for value := range f["until"] {
-		t, err := parseUntil(value)
+	all = append(all, func(i image.Image) bool { return filters.Labels(labels(i), f) })
+	if len(f["until"]) > 0 {
+		t, err := filters.Until(f, time.Now())
 		if err != nil {
 			return nil, err
 		}
@@ -86,13 +78,11 @@ func tests(f Filters, find func(string) (image.Image, error)) ([]test, error) {
 	return all, nil
 }
 
-func hasLabel(i image.Image, want string) bool {
+func labels(i image.Image) map[string]string {
 	if i.Config == nil {
-		return false
+		return nil
 	}
-	name, value, exact := strings.Cut(want, "=")
-	got, ok := i.Config.Labels[name]
-	return ok && (!exact || got == value)
+	return i.Config.Labels
 }
 
 // matchingNames keeps the names that a pattern fits: with or without its tag,
@@ -121,22 +111,6 @@ func matches(name, pattern string) bool {
 		}
 	}
 	return false
-}
-
-// parseUntil reads seconds since 1970, a time, a day, or how long ago.
-func parseUntil(text string) (time.Time, error) {
-	if d, err := time.ParseDuration(text); err == nil {
-		return time.Now().Add(-d), nil
-	}
-	if sec, err := strconv.ParseFloat(text, 64); err == nil {
-		return time.Unix(int64(sec), 0), nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02"} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, invalid("invalid filter 'until=%s': use a duration such as 10m, seconds since 1970, or a time in RFC 3339", text)
 }
 
 func invalid(format string, args ...any) error {

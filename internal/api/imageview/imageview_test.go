@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/berth-containers/berth/internal/filters"
 	"github.com/berth-containers/berth/internal/image"
 )
 
@@ -43,7 +44,7 @@ func TestFilter(t *testing.T) {
 		{`{"dangling":{"x":true}}`, "error: invalid filter 'dangling=x': use true or false"},
 		{`{"before":{"nosuch":true}}`, "error: No such image: nosuch"},
 	} {
-		var f Filters
+		var f filters.Filters
 		if err := json.Unmarshal([]byte(row.filters), &f); err != nil {
 			t.Fatal(err)
 		}

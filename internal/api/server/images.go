@@ -11,26 +11,27 @@ import (
 	"github.com/berth-containers/berth/internal/api/decode"
 	"github.com/berth-containers/berth/internal/api/imageview"
 	"github.com/berth-containers/berth/internal/engine"
+	"github.com/berth-containers/berth/internal/filters"
 	"github.com/berth-containers/berth/internal/image"
 )
 
-func listImages(images imageReader, e keeper) handler {
+func listImages(images imageReader, e usage) handler {
 	return func(w http.ResponseWriter, r *request) error {
-		filters, err := decode.Filters(r.query.Get("filters"))
+		f, err := decode.Filters(r.query.Get("filters"))
 		if err != nil {
 			return err
 		}
-		if err := decode.OnlyFilters(filters, imageview.FilterNames...); err != nil {
+		if err := filters.Only(f, imageview.FilterNames...); err != nil {
 			return err
 		}
 		if old := r.query.Get("filter"); old != "" { // before API 1.41
-			filters["reference"] = map[string]bool{old: true}
+			f["reference"] = map[string]bool{old: true}
 		}
 		all, err := images.List(r.Context())
 		if err != nil {
 			return err
 		}
-		matching, err := imageview.Filter(all, filters, func(ref string) (image.Image, error) { return images.Get(r.Context(), ref) })
+		matching, err := imageview.Filter(all, f, func(ref string) (image.Image, error) { return images.Get(r.Context(), ref) })
 		if err != nil {
 			return err
 		}
@@ -47,7 +48,7 @@ func listImages(images imageReader, e keeper) handler {
 }
 
 // countUses counts the containers of each image.
-func countUses(ctx context.Context, e keeper) (map[string]int64, error) {
+func countUses(ctx context.Context, e usage) (map[string]int64, error) {
 	containers, err := e.List(ctx, engine.ListOptions{All: true})
 	if err != nil {
 		return nil, err

@@ -26,6 +26,8 @@ type Engine interface {
 	volumes
 	facts
 	announcer
+	usage
+	pruner
 }
 
 type keeper interface {
@@ -82,6 +84,19 @@ type facts interface {
 	Events(ctx context.Context, o engine.EventsOptions, yield func(events.Message) error) error
 }
 
+type usage interface {
+	List(ctx context.Context, o engine.ListOptions) ([]container.Summary, error)
+	VolumeUsage(ctx context.Context) ([]volume.Volume, error)
+}
+
+type pruner interface {
+	PruneContainers(ctx context.Context, f engine.Filters) (container.PruneReport, error)
+	PruneVolumes(ctx context.Context, f engine.Filters, all bool) (volume.PruneReport, error)
+	PruneNetworks(ctx context.Context, f engine.Filters) (network.PruneReport, error)
+	PruneImages(ctx context.Context, candidates []image.Image) ([]image.Removed, error)
+	ImagesPruned(reclaimed uint64)
+}
+
 type announcer interface {
 	ImageEvent(action events.Action, id, name string)
 	RemoveImage(ctx context.Context, ref string, force bool) ([]image.Removed, error)
@@ -103,6 +118,7 @@ type imageReader interface {
 	Get(ctx context.Context, ref string) (image.Image, error)
 	List(ctx context.Context) ([]image.Image, error)
 	Tag(ctx context.Context, source, target string) error
+	DiskUsage(ctx context.Context) (int64, error)
 }
 
 type imageMover interface {

@@ -8,6 +8,8 @@ func routes(o Options) []Route {
 		{"GET", "/version", "SystemVersion", showVersion(o.Version), false},
 		{"GET", "/info", "SystemInfo", info(o.Engine), false},
 		{"GET", "/events", "SystemEvents", watchEvents(o.Engine), true},
+		{"GET", "/system/df", "SystemDataUsage", diskUsage(o.Engine, o.Images), false},
+		{"POST", "/build/prune", "BuildPrune", pruneBuilds(), false},
 	}
 	table = append(table, containerRoutes(o.Engine)...)
 	table = append(table, imageRoutes(o.Engine, o.Images)...)
@@ -32,6 +34,7 @@ func containerRoutes(e Engine) []Route {
 		{"POST", "/containers/{id}/resize", "ContainerResize", resizeContainer(e), false},
 		{"POST", "/containers/{id}/attach", "ContainerAttach", attachContainer(e), true},
 		{"POST", "/containers/{id}/wait", "ContainerWait", waitContainer(e), true},
+		{"POST", "/containers/prune", "ContainerPrune", pruneContainers(e), false},
 		{"DELETE", "/containers/{id}", "ContainerDelete", removeContainer(e), false},
 		{"POST", "/containers/{id}/exec", "ContainerExec", createExec(e), false},
 		{"POST", "/exec/{id}/start", "ExecStart", startExec(e), true},
@@ -49,6 +52,7 @@ func imageRoutes(e Engine, i Images) []Route {
 		{"POST", "/images/{name}/push", "ImagePush", pushImage(i, e), true},
 		{"POST", "/images/{name}/tag", "ImageTag", tagImage(i, e), false},
 		{"DELETE", "/images/{name}", "ImageDelete", removeImage(e), false},
+		{"POST", "/images/prune", "ImagePrune", pruneImages(e, i), false},
 		{"POST", "/auth", "SystemAuth", login(i), true},
 		{"POST", "/images/load", "ImageLoad", loadImages(i, e), true},
 		{"GET", "/images/get", "ImageGetAll", saveImages(i, e), true},
@@ -62,6 +66,8 @@ func objectRoutes(e Engine) []Route {
 		{"POST", "/volumes/create", "VolumeCreate", createVolume(e), false},
 		{"GET", "/volumes/{id}", "VolumeInspect", inspectVolume(e), false},
 		{"DELETE", "/volumes/{id}", "VolumeDelete", removeVolume(e), false},
+		{"POST", "/volumes/prune", "VolumePrune", pruneVolumes(e), false},
+		{"POST", "/networks/prune", "NetworkPrune", pruneNetworks(e), false},
 		{"GET", "/networks", "NetworkList", listNetworks(e), false},
 		{"GET", "/networks/{id}", "NetworkInspect", inspectNetwork(e), false},
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-containers/berth/internal/cli/disk"
 	"github.com/berth-containers/berth/internal/cli/env"
 )
 
@@ -12,7 +13,7 @@ func join(words []string) string { return strings.Join(words, " ") }
 
 // Group is `container …`.
 func Group(e *env.Env, inspect *cobra.Command) *cobra.Command {
-	children := append(Shared(e), ListCommand(e, "ls", "list", "ps"), inspect)
+	children := append(Shared(e), ListCommand(e, "ls", "list", "ps"), disk.ContainerPrune(e), inspect)
 	return env.Group("container", "Manage containers", nil, children...)
 }
 

@@ -4,6 +4,7 @@ package filter
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/url"
 	"strings"
 )
@@ -35,6 +36,18 @@ func (v *Values) Add(name, value string) {
 		v.m[name] = map[string]bool{}
 	}
 	v.m[name][value] = true
+}
+
+// Has is whether name was given.
+func (v *Values) Has(name string) bool { return len(v.m[name]) > 0 }
+
+// Clone is a copy that can be added to.
+func (v *Values) Clone() Values {
+	c := Values{m: map[string]map[string]bool{}}
+	for name, values := range v.m {
+		c.m[name] = maps.Clone(values)
+	}
+	return c
 }
 
 // Query adds the filters to a query.

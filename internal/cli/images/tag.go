@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-containers/berth/internal/cli/client"
+	"github.com/berth-containers/berth/internal/cli/disk"
 	"github.com/berth-containers/berth/internal/cli/env"
 	"github.com/berth-containers/berth/internal/cli/format"
 	"github.com/berth-containers/berth/internal/cli/name"
@@ -140,7 +141,7 @@ func historyOf(i image.HistoryResponseItem, noTrunc, human bool) historyRow {
 
 // Group is `image …`.
 func Group(e *env.Env, inspect *cobra.Command) *cobra.Command {
-	children := []*cobra.Command{ListCommand(e, "ls", "list"), RemoveCommand(e, "rm", "remove"), inspect}
+	children := []*cobra.Command{ListCommand(e, "ls", "list"), RemoveCommand(e, "rm", "remove"), disk.ImagePrune(e), inspect}
 	children = append(children, Shared(e)...)
 	return env.Group("image", "Manage images", nil, children...)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-containers/berth/internal/cli/auth"
+	"github.com/berth-containers/berth/internal/cli/disk"
 	"github.com/berth-containers/berth/internal/cli/env"
 	"github.com/berth-containers/berth/internal/cli/name"
 	"github.com/berth-containers/berth/internal/cli/terminal"
@@ -139,5 +140,5 @@ func LogoutCommand(e *env.Env) *cobra.Command {
 
 // SystemGroup is `system …`.
 func SystemGroup(e *env.Env) *cobra.Command {
-	return env.Group("system", "Manage Berth", nil, InfoCommand(e), EventsCommand(e))
+	return env.Group("system", "Manage Berth", nil, InfoCommand(e), EventsCommand(e), disk.UsageCommand(e), disk.SystemPrune(e))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/moby/moby/api/types/network"
 	"github.com/spf13/cobra"
 
+	"github.com/berth-containers/berth/internal/cli/disk"
 	"github.com/berth-containers/berth/internal/cli/env"
 	"github.com/berth-containers/berth/internal/cli/filter"
 	"github.com/berth-containers/berth/internal/cli/format"
@@ -16,7 +17,7 @@ import (
 
 // NetworkGroup is `network …`.
 func NetworkGroup(e *env.Env) *cobra.Command {
-	return env.Group("network", "Manage networks", nil, networkList(e),
+	return env.Group("network", "Manage networks", nil, networkList(e), disk.NetworkPrune(e),
 		inspectOne(e, "network", "NETWORK", "Display detailed information on one or more networks"))
 }
 

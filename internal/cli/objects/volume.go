@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-containers/berth/internal/cli/client"
+	"github.com/berth-containers/berth/internal/cli/disk"
 	"github.com/berth-containers/berth/internal/cli/env"
 	"github.com/berth-containers/berth/internal/cli/filter"
 	"github.com/berth-containers/berth/internal/cli/format"
@@ -21,7 +22,7 @@ import (
 
 // VolumeGroup is `volume …`.
 func VolumeGroup(e *env.Env) *cobra.Command {
-	return env.Group("volume", "Manage volumes", nil, volumeList(e), volumeCreate(e), volumeRemove(e),
+	return env.Group("volume", "Manage volumes", nil, volumeList(e), volumeCreate(e), volumeRemove(e), disk.VolumePrune(e),
 		inspectOne(e, "volume", "VOLUME", "Display detailed information on one or more volumes"))
 }
 

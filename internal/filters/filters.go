@@ -1,0 +1,80 @@
+// Package filters matches the values of Docker's filters. It is pure.
+package filters
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+)
+
+// Filters are for each key the values that were asked for.
+type Filters = map[string]map[string]bool
+
+// Only refuses keys that are none of known.
+func Only(f Filters, known ...string) error {
+	for key := range f {
+		if !slices.Contains(known, key) {
+			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter '%s': use %s", key, strings.Join(known, ", ")))
+		}
+	}
+	return nil
+}
+
+// HasLabel is whether labels have want: KEY, or KEY=VALUE.
+func HasLabel(labels map[string]string, want string) bool {
+	key, value, exact := strings.Cut(want, "=")
+	have, ok := labels[key]
+	return ok && (!exact || have == value)
+}
+
+// Labels is whether labels have all of f's "label" and none of its "label!".
+func Labels(labels map[string]string, f Filters) bool {
+	for want := range f["label"] {
+		if !HasLabel(labels, want) {
+			return false
+		}
+	}
+	for not := range f["label!"] {
+		if HasLabel(labels, not) {
+			return false
+		}
+	}
+	return true
+}
+
+// Until is the time before which things match f's "until"; without that filter
+// it is now. A value is a duration before now, seconds since 1970, a time in
+// RFC 3339 or a day.
+func Until(f Filters, now time.Time) (time.Time, error) {
+	until := now
+	for text := range f["until"] {
+		t, err := moment(text, now)
+		if err != nil {
+			return until, err
+		}
+		if t.Before(until) {
+			until = t
+		}
+	}
+	return until, nil
+}
+
+func moment(text string, now time.Time) (time.Time, error) {
+	if d, err := time.ParseDuration(text); err == nil {
+		return now.Add(-d), nil
+	}
+	if sec, err := strconv.ParseFloat(text, 64); err == nil {
+		return time.Unix(int64(sec), 0), nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
+		"invalid filter 'until=%s': use a duration such as 10m, seconds since 1970, or a time in RFC 3339", text))
+}
