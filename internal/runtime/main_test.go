@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,6 +29,9 @@ var (
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
+	if os.Getenv(ownMounts) == "" {
+		return inOwnMounts()
+	}
 	dir, err := os.MkdirTemp("", "berth-runtime-test")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -45,6 +49,29 @@ func testMain(m *testing.M) int {
 		code = max(code, 1)
 	}
 	return code
+}
+
+// ownMounts tells the process that runs the tests from the one that started it.
+const ownMounts = "BERTH_TEST_OWN_MOUNTS"
+
+// inOwnMounts runs the tests in a mount namespace of their own: what they mount
+// is nobody else's business.
+func inOwnMounts() int {
+	self, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	cmd := exec.Command(self, os.Args[1:]...)
+	cmd.Env = append(os.Environ(), ownMounts+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	goruntime.LockOSThread() // the signal is for the thread's end
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return cmd.ProcessState.ExitCode()
 }
 
 func prepare() error {
