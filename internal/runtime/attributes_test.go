@@ -1,11 +1,14 @@
 package runtime_test
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-containers/berth/internal/runtime"
 )
@@ -59,4 +62,62 @@ func TestPreservedDescriptors(t *testing.T) {
 	if out := stdout.String(); !strings.HasPrefix(out, "01235\nmine\nthree\nfive\n3 ") {
 		t.Errorf("exec: %q", out)
 	}
+}
+
+// show prints what a process got; the fields of /proc/PID/stat from 40 on.
+const show = `cut -d' ' -f18,19,40,41 /proc/self/stat; cat /proc/self/personality; grep Cpus_allowed_list /proc/self/status; grep -o '^[0-9a-f]* [a-z=:0-9-]*' /proc/self/numa_maps | head -1 | cut -d' ' -f2; ionice`
+
+func attributed(s *specs.Spec) {
+	s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Nice: 7}
+	s.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 6}
+	s.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "0-7", Final: "0"}
+	s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0"}
+	s.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
+}
+
+func TestAttributes(t *testing.T) {
+	s := spec("sh", "-c", show)
+	attributed(s)
+	// The first process's processors are its cgroup's.
+	allowed := allowedProcessors(t)
+	want := "27 7 0 3\n00000008\nCpus_allowed_list:\t%s\nbind:0\nbest-effort: prio 6"
+	if out := must(t, s, rootfs(t)); out != fmt.Sprintf(want, allowed) {
+		t.Errorf("%q", out)
+	}
+	r := newRuntime(t)
+	c, s := sleeper(t, r, attributed)
+	out, code, err := execIn(t, r, c, s, nil, "sh", "-c", show)
+	if err != nil || code != 0 || strings.TrimSpace(out) != fmt.Sprintf(want, "0") {
+		t.Errorf("exec: %q, %d, %v", out, code, err)
+	}
+	initial := func(p *specs.Process) { p.ExecCPUAffinity = &specs.CPUAffinity{Initial: "0"} }
+	if out, _, err := execIn(t, r, c, s, initial, "grep", "Cpus_allowed_list", "/proc/self/status"); err != nil || out != "Cpus_allowed_list:\t0\n" {
+		t.Errorf("exec that begins on processor 0: %q, %v", out, err)
+	}
+	if after := allowedProcessors(t); after != allowed {
+		t.Errorf("the caller ran on processors %s, now on %s", allowed, after)
+	}
+}
+
+func TestRealTime(t *testing.T) {
+	s := spec("sh", "-c", "cut -d' ' -f40,41 /proc/self/stat")
+	s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedRR, Priority: 3}
+	out, _, err := run(t, s, rootfs(t))
+	if err != nil && strings.Contains(err.Error(), "set process.scheduler: operation not permitted") {
+		t.Skip("this host gives its cgroup no real time")
+	}
+	if err != nil || out != "3 2\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+func allowedProcessors(t testing.TB) string {
+	t.Helper()
+	b, err := os.ReadFile("/proc/thread-self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "Cpus_allowed_list:\t")
+	list, _, _ := strings.Cut(rest, "\n")
+	return list
 }

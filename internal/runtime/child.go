@@ -15,6 +15,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/runtime/wire"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
+	"github.com/berth-containers/berth/internal/sys/process"
 )
 
 // undoTimeout bounds taking back what failed.
@@ -48,6 +49,7 @@ type start struct {
 	// The ID maps of a new user namespace.
 	uids, gids []syscall.SysProcIDMap
 	extras     []*os.File // the program's descriptors from 3 on
+	affinity   process.Mask
 }
 
 // setUp tells the init what to do, and hands it the doors of its v1 cgroups.
@@ -161,6 +163,9 @@ func (s start) fork(r *Runtime, attr *syscall.ProcAttr) (int, error) {
 		}
 		return pid, nil
 	}
+	if s.affinity != nil {
+		run = onProcessors(s.affinity, run)
+	}
 	var ns *os.File
 	switch {
 	case s.pidOf != 0:
@@ -175,6 +180,29 @@ func (s start) fork(r *Runtime, attr *syscall.ProcAttr) (int, error) {
 		return r.inPidNamespace(ns, run)
 	}
 	return run()
+}
+
+// onProcessors makes fork's child begin on processors, in the calling thread,
+// which goes on where it was.
+func onProcessors(processors process.Mask, fork func() (int, error)) func() (int, error) {
+	return func() (int, error) {
+		runtime.LockOSThread()
+		before, err := process.Affinity()
+		if err != nil {
+			runtime.UnlockOSThread()
+			return 0, err
+		}
+		if err := process.SetAffinity(processors); err != nil {
+			runtime.UnlockOSThread()
+			return 0, fmt.Errorf("set process.execCPUAffinity.initial: %w", err)
+		}
+		pid, err := fork()
+		// A thread that stays bound is given up.
+		if process.SetAffinity(before) == nil {
+			runtime.UnlockOSThread()
+		}
+		return pid, err
+	}
 }
 
 // inPidNamespace calls fork on a thread whose children are born in ns. A thread

@@ -10,6 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-containers/berth/internal/runtime/attributes"
 	"github.com/berth-containers/berth/internal/runtime/wire"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
 	"github.com/berth-containers/berth/internal/undo"
@@ -150,6 +151,15 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 	if err != nil {
 		return nil, err
 	}
+	attrs, err := attributes.Resolve(o.Process, o.Spec.Linux, hostOf(o.Process))
+	if err != nil {
+		return nil, err
+	}
+	initial, final, err := attributes.Affinity(o.Process.ExecCPUAffinity)
+	if err != nil {
+		return nil, err
+	}
+	attrs.Affinity = final
 	target, err := openPidfd(o.Pid)
 	if err != nil {
 		return nil, err
@@ -162,7 +172,7 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 	defer root.Close()
 	var back undo.Stack
 	defer back.OnError(ctx, &err)
-	s := start{extra: target, root: root, stdio: o.Stdio, terminal: o.Process.Terminal, extras: o.ExtraFiles}
+	s := start{extra: target, root: root, stdio: o.Stdio, terminal: o.Process.Terminal, extras: o.ExtraFiles, affinity: initial}
 	if p.all&unix.CLONE_NEWPID != 0 {
 		s.pidOf = o.Pid
 	}
@@ -170,7 +180,7 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 		s.group = cgroup.Open(o.CgroupPath)
 	}
 	// The init joins the pid namespace by being born in it.
-	config := &wire.Config{Exec: true, ExecFlags: p.all &^ unix.CLONE_NEWPID, Process: o.Process, Seccomp: filter,
+	config := &wire.Config{Exec: true, ExecFlags: p.all &^ unix.CLONE_NEWPID, Process: o.Process, Attributes: attrs, Seccomp: filter,
 		Preserved: numbers(o.ExtraFiles), ListenFDs: o.ListenFDs}
 	ch, err := r.start(s)
 	if err != nil {

@@ -218,7 +218,7 @@ func TestFailures(t *testing.T) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "user"})
 		}, kind: errdefs.IsNotImplemented, text: "user namespaces are not supported"},
 		{name: "profile", args: []string{"true"}, change: func(s *specs.Spec) { s.Process.ApparmorProfile = "docker-default" },
-			kind: errdefs.IsNotImplemented, text: "process.apparmorProfile is not supported"},
+			kind: errdefs.IsInvalidArgument, text: `process.apparmorProfile "docker-default": AppArmor is not enabled on this host`},
 		{name: "sysctl of the host", args: []string{"true"}, change: func(s *specs.Spec) {
 			s.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
 			s.Linux.Namespaces = s.Linux.Namespaces[:2]

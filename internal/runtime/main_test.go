@@ -90,7 +90,7 @@ func prepare() error {
 	if err := os.WriteFile(filepath.Join(layer, "bin/busybox"), busybox, 0o755); err != nil {
 		return err
 	}
-	for _, name := range strings.Fields("sh cat true false ls id stat mount sleep echo mkdir touch hostname tty stty env pwd ps kill readlink dd sysctl ulimit umask test grep head wc rm mknod unshare") {
+	for _, name := range strings.Fields("sh cat true false ls id stat cut ionice mount sleep echo mkdir touch hostname tty stty env pwd ps kill readlink dd sysctl ulimit umask test grep head wc rm mknod unshare") {
 		if err := os.Symlink("busybox", filepath.Join(layer, "bin", name)); err != nil {
 			return err
 		}

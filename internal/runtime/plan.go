@@ -11,7 +11,9 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-containers/berth/internal/runtime/attributes"
 	"github.com/berth-containers/berth/internal/runtime/wire"
+	"github.com/berth-containers/berth/internal/sys/process"
 )
 
 var namespaceFlags = map[specs.LinuxNamespaceType]int{
@@ -65,19 +67,13 @@ func newPlan(spec *specs.Spec) (plan, error) {
 
 // unsupported names what would be silently missing otherwise.
 func unsupported(spec *specs.Spec) string {
-	process, linux := spec.Process, spec.Linux
+	linux := spec.Linux
 	for _, row := range []struct {
 		set  bool
 		name string
 	}{
-		{process.ApparmorProfile != "" && process.ApparmorProfile != "unconfined", "process.apparmorProfile"},
-		{process.SelinuxLabel != "", "process.selinuxLabel"},
-		{process.Scheduler != nil, "process.scheduler"},
-		{process.IOPriority != nil, "process.ioPriority"},
 		{len(linux.UIDMappings)+len(linux.GIDMappings) > 0, "linux.uidMappings"},
 		{linux.IntelRdt != nil, "linux.intelRdt"},
-		{linux.Personality != nil, "linux.personality"},
-		{linux.MemoryPolicy != nil, "linux.memoryPolicy"},
 		{len(linux.NetDevices) > 0, "linux.netDevices"},
 		{len(linux.TimeOffsets) > 0, "linux.timeOffsets"},
 	} {
@@ -128,8 +124,13 @@ func (r *Runtime) config(o CreateOptions, p plan) (*wire.Config, error) {
 		return nil, err
 	}
 	l := o.Spec.Linux
+	attrs, err := attributes.Resolve(o.Spec.Process, l, hostOf(o.Spec.Process))
+	if err != nil {
+		return nil, err
+	}
 	c := &wire.Config{
-		Process: o.Spec.Process, Seccomp: filter, Gate: o.Gate != nil,
+		Attributes: attrs,
+		Process:    o.Spec.Process, Seccomp: filter, Gate: o.Gate != nil,
 		Preserved: numbers(o.ExtraFiles), ListenFDs: o.ListenFDs,
 		Joins: p.joins, NewNet: p.clone&unix.CLONE_NEWNET != 0, NewCgroup: p.cgroup, CgroupV2: r.unified(),
 		Hostname: o.Spec.Hostname, Domainname: o.Spec.Domainname, Sysctl: sysctls(l.Sysctl),
@@ -179,4 +180,9 @@ func sysctls(m map[string]string) []wire.Sysctl {
 		list = append(list, wire.Sysctl{Name: name, Value: m[name]})
 	}
 	return list
+}
+
+// hostOf asks the host for no more than p needs.
+func hostOf(p *specs.Process) attributes.Host {
+	return attributes.Host{AppArmor: p.ApparmorProfile != "" && process.HasAppArmor("/"), SELinux: p.SelinuxLabel != "" && process.HasSELinux()}
 }

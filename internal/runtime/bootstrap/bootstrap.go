@@ -117,6 +117,9 @@ func (s *starter) run() error {
 	if _, err := unix.Setsid(); err != nil {
 		return fmt.Errorf("start a session: %w", err)
 	}
+	if err := s.config.Attributes.Label.SetKeys(); err != nil {
+		return err
+	}
 	if !s.config.KeepKeyring {
 		if err := s.ownKeys(); err != nil {
 			return err
@@ -276,10 +279,13 @@ func (s *starter) gate() error {
 
 // enter joins a running container.
 func (s *starter) enter() error {
-	if err := s.oomScore(); err != nil {
+	if err := s.ownSettings(); err != nil {
 		return err
 	}
 	if err := s.enterCgroups(); err != nil {
+		return err
+	}
+	if err := s.affinity(); err != nil {
 		return err
 	}
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {

@@ -14,14 +14,12 @@ import (
 	"github.com/berth-containers/berth/internal/runtime/program"
 	"github.com/berth-containers/berth/internal/runtime/wire"
 	"github.com/berth-containers/berth/internal/sys/caps"
+	"github.com/berth-containers/berth/internal/sys/process"
 )
 
 // execute gives up what the program is not to have and becomes it.
 func (s *starter) execute() error {
 	p := s.config.Process
-	if len(p.Args) == 0 {
-		return &wire.Failure{Cause: wire.Invalid, Message: "no command specified"}
-	}
 	user, err := s.user()
 	if err != nil {
 		return err
@@ -40,6 +38,9 @@ func (s *starter) execute() error {
 		return err
 	}
 	if err := s.preserve(); err != nil {
+		return err
+	}
+	if err := s.attributes(); err != nil {
 		return err
 	}
 	if err := s.become(user, sets); err != nil {
@@ -209,20 +210,11 @@ func chownStdio(u passwd.User) {
 	}
 }
 
-var rlimitNames = map[string]int{
-	"RLIMIT_AS": unix.RLIMIT_AS, "RLIMIT_CORE": unix.RLIMIT_CORE, "RLIMIT_CPU": unix.RLIMIT_CPU,
-	"RLIMIT_DATA": unix.RLIMIT_DATA, "RLIMIT_FSIZE": unix.RLIMIT_FSIZE, "RLIMIT_LOCKS": unix.RLIMIT_LOCKS,
-	"RLIMIT_MEMLOCK": unix.RLIMIT_MEMLOCK, "RLIMIT_MSGQUEUE": unix.RLIMIT_MSGQUEUE, "RLIMIT_NICE": unix.RLIMIT_NICE,
-	"RLIMIT_NOFILE": unix.RLIMIT_NOFILE, "RLIMIT_NPROC": unix.RLIMIT_NPROC, "RLIMIT_RSS": unix.RLIMIT_RSS,
-	"RLIMIT_RTPRIO": unix.RLIMIT_RTPRIO, "RLIMIT_RTTIME": unix.RLIMIT_RTTIME,
-	"RLIMIT_SIGPENDING": unix.RLIMIT_SIGPENDING, "RLIMIT_STACK": unix.RLIMIT_STACK,
-}
-
 // rlimits sets the limits. A hard limit that may not be raised stays, and the
 // soft one goes as high as it allows.
 func (s *starter) rlimits(list []specs.POSIXRlimit) error {
 	for _, l := range list {
-		resource, ok := rlimitNames[l.Type]
+		resource, ok := process.LimitNumber(l.Type)
 		if !ok {
 			return &wire.Failure{Cause: wire.Invalid, Message: fmt.Sprintf("unknown rlimit %q", l.Type)}
 		}

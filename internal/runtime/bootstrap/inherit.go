@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-containers/berth/internal/runtime/wire"
+	"github.com/berth-containers/berth/internal/sys/process"
 )
 
 // environment is the program's: of a name that is there more than once the last
@@ -36,6 +37,43 @@ func (s *starter) environment(home string) []string {
 		out[i] += home
 	}
 	return out
+}
+
+// attributes sets what takes privileges that the program's user may lack.
+func (s *starter) attributes() error {
+	a := &s.config.Attributes
+	if a.Personality != nil {
+		if err := process.SetPersonality(*a.Personality); err != nil {
+			return fmt.Errorf("set linux.personality: %w", err)
+		}
+	}
+	if a.Memory != nil {
+		if err := a.Memory.Set(); err != nil {
+			return fmt.Errorf("set linux.memoryPolicy: %w", err)
+		}
+	}
+	if a.IOPriority != 0 {
+		if err := process.SetIOPriority(a.IOPriority); err != nil {
+			return fmt.Errorf("set process.ioPriority: %w", err)
+		}
+	}
+	if a.Scheduler != nil {
+		if err := a.Scheduler.Set(); err != nil {
+			return fmt.Errorf("set process.scheduler: %w", err)
+		}
+	}
+	return nil
+}
+
+// affinity binds a process that has joined a container's cgroup.
+func (s *starter) affinity() error {
+	if s.config.Attributes.Affinity == nil {
+		return nil
+	}
+	if err := process.SetAffinity(s.config.Attributes.Affinity); err != nil {
+		return fmt.Errorf("set process.execCPUAffinity.final: %w", err)
+	}
+	return nil
 }
 
 // preserve gives the descriptors that the program is to have their numbers.

@@ -65,7 +65,7 @@ func setNames(host, domain string) error {
 	return nil
 }
 
-// kernelSettings writes the sysctls and the OOM score.
+// kernelSettings writes the sysctls and the process's own settings.
 func (s *starter) kernelSettings() error {
 	for _, sysctl := range s.config.Sysctl {
 		key, value := sysctl.Name, sysctl.Value
@@ -83,7 +83,15 @@ func (s *starter) kernelSettings() error {
 			return fmt.Errorf("set sysctl %s=%s: %w", key, value, err)
 		}
 	}
-	return s.oomScore()
+	return s.ownSettings()
+}
+
+// ownSettings writes what /proc has of the process itself.
+func (s *starter) ownSettings() error {
+	if err := s.oomScore(); err != nil {
+		return err
+	}
+	return s.config.Attributes.Label.SetExec()
 }
 
 func (s *starter) oomScore() error {

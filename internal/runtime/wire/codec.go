@@ -8,6 +8,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-containers/berth/internal/oci"
+	"github.com/berth-containers/berth/internal/sys/process"
 	"github.com/berth-containers/berth/internal/sys/seccomp"
 )
 
@@ -55,7 +56,7 @@ func (p *packer) number(v uint64) uint64 {
 }
 
 // integer is any whole number.
-func integer[T ~int | ~int64 | ~uint | ~uint32 | ~uint64](p *packer, v *T) {
+func integer[T ~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64](p *packer, v *T) {
 	*v = T(p.number(uint64(*v)))
 }
 
@@ -115,6 +116,7 @@ func (c *Config) pack(p *packer) {
 	p.bool(&c.Exec)
 	integer(p, &c.ExecFlags)
 	optional(p, &c.Process, packProcess)
+	packAttributes(p, &c.Attributes)
 	optional(p, &c.Seccomp, packFilter)
 	integer(p, &c.Doors)
 	list(p, &c.Preserved, integer[int])
@@ -232,4 +234,25 @@ func packProcess(p *packer, v *specs.Process) {
 	})
 	p.bool(&v.NoNewPrivileges)
 	optional(p, &v.OOMScoreAdj, integer[int])
+}
+
+func packAttributes(p *packer, a *process.Attributes) {
+	optional(p, &a.Scheduler, func(p *packer, s *process.Scheduler) {
+		integer(p, &s.Policy)
+		integer(p, &s.Flags)
+		integer(p, &s.Nice)
+		integer(p, &s.Priority)
+		integer(p, &s.Runtime)
+		integer(p, &s.Deadline)
+		integer(p, &s.Period)
+	})
+	integer(p, &a.IOPriority)
+	list(p, (*[]uint64)(&a.Affinity), integer[uint64])
+	optional(p, &a.Memory, func(p *packer, m *process.MemoryPolicy) {
+		integer(p, &m.Mode)
+		list(p, (*[]uint64)(&m.Nodes), integer[uint64])
+	})
+	optional(p, &a.Personality, integer[uint32])
+	p.string(&a.Label.AppArmor)
+	p.string(&a.Label.SELinux)
 }

@@ -15,6 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-containers/berth/internal/oci"
+	"github.com/berth-containers/berth/internal/sys/process"
 	"github.com/berth-containers/berth/internal/sys/seccomp"
 )
 
@@ -54,10 +55,11 @@ type Config struct {
 	Exec      bool
 	ExecFlags int
 
-	Process *specs.Process
-	Seccomp *seccomp.Filter
-	Gate    bool
-	Doors   int // how many descriptors come with it, to enter the v1 cgroups by
+	Process    *specs.Process
+	Attributes process.Attributes
+	Seccomp    *seccomp.Filter
+	Gate       bool
+	Doors      int // how many descriptors come with it, to enter the v1 cgroups by
 	// Preserved are the program's numbers for the descriptors from wire.Preserved
 	// on, ascending; the first ListenFDs of them are sockets to listen on.
 	Preserved []int

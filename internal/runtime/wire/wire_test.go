@@ -11,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-containers/berth/internal/oci"
+	"github.com/berth-containers/berth/internal/sys/process"
 	"github.com/berth-containers/berth/internal/sys/seccomp"
 )
 
@@ -26,7 +27,13 @@ func full() *Config {
 			Capabilities: &specs.LinuxCapabilities{Bounding: []string{"B"}, Effective: []string{"E"}, Inheritable: []string{"I"}, Permitted: []string{"P"}, Ambient: []string{"A"}},
 			Rlimits:      []specs.POSIXRlimit{{Type: "RLIMIT_CORE", Hard: ^uint64(0), Soft: 1}}, NoNewPrivileges: true, OOMScoreAdj: ptr(-500),
 		},
-		Seccomp: &seccomp.Filter{Prog: []byte{0, 1, 255}, Flags: 2}, Gate: true, Doors: 9, Preserved: []int{3, 5}, ListenFDs: 2, NewNet: true, NewCgroup: true, CgroupV2: true, SharedMount: true,
+		Seccomp: &seccomp.Filter{Prog: []byte{0, 1, 255}, Flags: 2}, Gate: true, Doors: 9, Preserved: []int{3, 5},
+		Attributes: process.Attributes{
+			Scheduler:  &process.Scheduler{Policy: 1, Flags: 2, Nice: -3, Priority: 4, Runtime: 5, Deadline: 6, Period: ^uint64(0)},
+			IOPriority: 7, Affinity: process.Mask{8, 9}, Memory: &process.MemoryPolicy{Mode: 10, Nodes: process.Mask{11}},
+			Personality: ptr(uint32(12)), Label: process.Label{AppArmor: "a", SELinux: "s"},
+		},
+		ListenFDs: 2, NewNet: true, NewCgroup: true, CgroupV2: true, SharedMount: true,
 		Joins: []Join{{Flag: 1 << 30, Path: "/proc/1/ns/net"}}, Hostname: "h", Domainname: "d", Sysctl: []Sysctl{{"net.x", "1"}},
 		Root: Root{
 			Path: "/r", Rootfs: &oci.Rootfs{Lowers: []string{"l"}, Upper: "u", Work: "w", Host: true, Hidden: []string{"/etc/shadow"}},

@@ -4,6 +4,7 @@ package caps
 
 import (
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +25,17 @@ func Names() []string { return names[:] }
 
 // Set is a set of capabilities.
 type Set uint64
+
+// String lists the names.
+func (s Set) String() string {
+	var list []string
+	for i, n := range names {
+		if s&(1<<i) != 0 {
+			list = append(list, n)
+		}
+	}
+	return strings.Join(list, " ")
+}
 
 // Parse returns the named capabilities, and the names that are unknown.
 func Parse(list []string) (s Set, unknown []string) {
