@@ -17,7 +17,7 @@ func openRuntime(init string) (containers, error) {
 
 func (c containers) Create(ctx context.Context, o supervisor.Container) (supervisor.Created, error) {
 	made, err := c.Runtime.Create(ctx, runtime.CreateOptions{
-		ID: o.ID, Spec: o.Spec, Bundle: o.Bundle, Rootfs: o.Rootfs, Stdio: o.Stdio, HoldMounts: true,
+		ID: o.ID, Spec: o.Spec, Bundle: o.Bundle, Rootfs: o.Rootfs, Stdio: o.Stdio, HoldMounts: true, DiscardLimits: true,
 	})
 	if err != nil {
 		return supervisor.Created{}, err

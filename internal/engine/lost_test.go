@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/containerd/errdefs"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/shim"
@@ -87,7 +86,7 @@ func TestCgroupOfALostContainer(t *testing.T) {
 // occupied makes a cgroup with a process in it; both are gone after the test.
 func occupied(t *testing.T, path string) (pid int) {
 	t.Helper()
-	g, _, err := cgroup.Create(path, &specs.LinuxResources{})
+	g, _, err := cgroup.Create(path, cgroup.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,9 @@ type CreateOptions struct {
 	// Started, if set, is called with the init's process ID while the init makes
 	// the container. If it fails, so does Create.
 	Started func(pid int) error
+	// DiscardLimits makes a limit that the host lacks a warning in Docker's
+	// words; otherwise it is an error.
+	DiscardLimits bool
 	// HoldMounts asks for Container.Mounts.
 	HoldMounts bool
 	// NoPivot enters the root by chroot: pivot_root does not work on an

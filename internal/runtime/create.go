@@ -7,7 +7,6 @@ import (
 	"os"
 
 	"github.com/containerd/errdefs"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-containers/berth/internal/runtime/attributes"
@@ -69,7 +68,7 @@ func errOr(err, other error) error {
 
 // begin makes the cgroup and an init in it, and tells the init what to do.
 func (r *Runtime) begin(o CreateOptions, s start, config *wire.Config, back *undo.Stack) (*child, []string, error) {
-	group, err := beginCgroup(o.Spec.Linux)
+	group, err := beginCgroup(o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -99,8 +98,8 @@ type newCgroup struct {
 }
 
 // beginCgroup makes what the init is born in; completed waits for the rest.
-func beginCgroup(linux *specs.Linux) (*newCgroup, error) {
-	n := &newCgroup{done: make(chan struct{})}
+func beginCgroup(o CreateOptions) (*newCgroup, error) {
+	n, linux := &newCgroup{done: make(chan struct{})}, o.Spec.Linux
 	if linux.CgroupsPath == "" {
 		close(n.done)
 		return n, nil
@@ -111,7 +110,7 @@ func beginCgroup(linux *specs.Linux) (*newCgroup, error) {
 	}
 	go func() {
 		defer close(n.done)
-		n.warnings, n.err = n.Complete(linux.Resources)
+		n.warnings, n.err = n.Complete(cgroup.Options{Resources: linux.Resources, Discard: o.DiscardLimits})
 		if n.err != nil {
 			n.err = fmt.Errorf("create cgroup %s: %w", linux.CgroupsPath, n.err)
 		}

@@ -21,6 +21,8 @@ import (
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/sys/cgroup/kernfs"
 )
 
 // Mode is which cgroups the host has.
@@ -42,25 +44,59 @@ type Group struct {
 // Detect tells which cgroups are mounted; the answer is kept.
 func Detect() Mode { return current().mode }
 
+// Options describe a new group.
+type Options struct {
+	Resources *specs.LinuxResources
+	// Discard makes a limit that the host lacks a warning in Docker's words,
+	// where Docker has one. Otherwise it is an error that names the controller
+	// and the next step.
+	Discard bool
+	// Owner, if set, gets a group of v2 delegated: the directory and the files
+	// that the kernel lists in /sys/kernel/cgroup/delegate.
+	Owner *Owner
+}
+
+// Owner is a user of the host.
+type Owner struct{ UID, GID int }
+
 // Create makes the group and sets its limits: Begin and Complete in one.
-func Create(path string, res *specs.LinuxResources) (*Group, []string, error) {
-	return create(current(), path, res)
+func Create(path string, o Options) (*Group, []string, error) {
+	return create(current(), path, o)
 }
 
 // Begin makes the group in the unified hierarchy, where a process can be born in
-// it (see Dir). A group of that name without processes is replaced. The caller
-// goes on with Complete, or with Discard once nobody is in it.
+// it (see Dir). A group of that name without processes is replaced, one with
+// processes is a Conflict that tells how many. The caller goes on with Complete,
+// or with Discard once nobody is in it.
 func Begin(path string) (*Group, error) { return begin(current(), path) }
 
 // Open returns the group at path, whether it exists or not.
 func Open(path string) *Group { return &Group{filepath.Clean("/" + path), current()} }
 
-func create(l *layout, path string, res *specs.LinuxResources) (*Group, []string, error) {
+// Below is the group at the path sub in g, for one more process of a container
+// that has groups of its own.
+func (g *Group) Below(sub string) (*Group, error) {
+	if err := checkPath(sub); err != nil {
+		return nil, err
+	}
+	return &Group{filepath.Join(g.path, sub), g.layout}, nil
+}
+
+func checkPath(path string) error {
+	for part := range strings.SplitSeq(path, "/") {
+		if part == ".." || strings.ContainsAny(part, "\x00\n") {
+			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("cgroup path %q leads out of its parent; give one without .. and line breaks", path))
+		}
+	}
+	return nil
+}
+
+func create(l *layout, path string, o Options) (*Group, []string, error) {
 	g, err := begin(l, path)
 	if err != nil {
 		return nil, nil, err
 	}
-	warnings, err := g.Complete(res)
+	warnings, err := g.Complete(o)
 	if err != nil {
 		g.Discard()
 		return nil, nil, err
@@ -73,28 +109,33 @@ func begin(l *layout, path string) (*Group, error) {
 		return nil, l.missing()
 	}
 	if !strings.HasPrefix(path, "/") && strings.Count(path, ":") == 2 {
-		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("cgroup path %q is systemd's form; give a path such as /parent/name", path))
+		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("cgroup path %q is systemd's form; give a path such as /parent/name, or use --systemd-cgroup", path))
+	}
+	if err := checkPath(path); err != nil {
+		return nil, err
 	}
 	g := &Group{filepath.Clean("/" + path), l}
 	if g.path == "/" {
 		return nil, errdefs.ErrInvalidArgument.WithMessage("the root cgroup cannot be a container's; give a path below it")
 	}
-	if h, ok := l.unified(); ok {
-		if err := h.make(g.path); err != nil {
-			return nil, err
-		}
+	h, ok := l.unified()
+	if !ok {
+		return g, nil
+	}
+	if err := h.make(g.path); err != nil {
+		return nil, err
+	}
+	if err := usable(g); err != nil {
+		g.Discard()
+		return nil, err
 	}
 	return g, nil
 }
 
 // Complete makes the group in the hierarchies of v1 and sets its limits. A limit
-// whose controller is missing is a warning in Docker's words; one that the kernel
-// refuses is an error that names the option, the value and the file. After an
-// error the group is as Begin left it.
-func (g *Group) Complete(res *specs.LinuxResources) (warnings []string, err error) {
-	if res == nil {
-		res = &specs.LinuxResources{}
-	}
+// that the kernel refuses is an error that names the option, the value and the
+// file. After an error the group is as Begin left it.
+func (g *Group) Complete(o Options) (warnings []string, err error) {
 	var made []hierarchy
 	defer func() {
 		if err != nil {
@@ -110,7 +151,7 @@ func (g *Group) Complete(res *specs.LinuxResources) (warnings []string, err erro
 		}
 		made = append(made, h)
 	}
-	return g.limit(res)
+	return g.settle(o)
 }
 
 // Discard removes what Begin made. Unlike Remove it ends nobody: a group that
@@ -121,35 +162,33 @@ func (g *Group) Discard() {
 	}
 }
 
-// limit sets the limits of res.
-func (g *Group) limit(res *specs.LinuxResources) ([]string, error) {
-	var list []setting
-	var err error
-	if g.layout.mode == V2 {
-		list, err = settingsV2(res)
-	} else {
-		list, err = settingsV1(res)
+// Adopt sets the limits of a group that somebody else has made and put processes
+// in, as systemd does. Hierarchies in which it is missing are added. An error
+// leaves it to its maker.
+func Adopt(path string, o Options) (*Group, []string, error) {
+	g := Open(path)
+	if g.layout.mode == None {
+		return nil, nil, g.layout.missing()
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := g.handDown(list); err != nil {
-		return nil, err
-	}
-	var warnings []string
-	for _, s := range list {
-		warning, err := g.set(s)
-		if err != nil {
-			return nil, err
+	for _, h := range g.layout.hierarchies {
+		if h.has(g.path) {
+			continue
 		}
-		if warning != "" {
-			warnings = append(warnings, warning)
+		if err := h.make(g.path); err != nil {
+			return nil, nil, err
 		}
 	}
-	if g.layout.mode == V2 {
-		return warnings, g.limitDevices(res.Devices)
+	warnings, err := g.settle(o)
+	return g, warnings, err
+}
+
+// settle is what follows once the directories are there.
+func (g *Group) settle(o Options) ([]string, error) {
+	warnings, err := g.limit(o.Resources, o.Discard)
+	if err == nil && o.Owner != nil {
+		err = delegate(g, *o.Owner)
 	}
-	return warnings, nil
+	return warnings, err
 }
 
 // rmdir removes the group's directories if nobody is in them.
@@ -243,50 +282,20 @@ func (g *Group) OOMKilled() (bool, error) {
 	if h.unified {
 		file = "memory.events"
 	}
-	n, err := counter(filepath.Join(h.dir(g.path), file), "oom_kill")
+	table, err := kernfs.Table(filepath.Join(h.dir(g.path), file))
 	if h.unified && errors.Is(err, fs.ErrNotExist) && g.exists() {
 		return false, nil
 	}
-	return n > 0, err
+	return table["oom_kill"] > 0, err
 }
 
 func (g *Group) exists() bool {
 	h, ok := g.layout.main()
-	if !ok {
-		return false
-	}
-	_, err := os.Stat(h.dir(g.path))
-	return err == nil
+	return ok && h.has(g.path)
 }
 
-// counter reads one line "key number" of a file; a missing line is 0.
-func counter(file, key string) (int64, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return 0, fmt.Errorf("read cgroup: %w", err)
-	}
-	for line := range strings.Lines(string(data)) {
-		if k, v, ok := strings.Cut(strings.TrimSpace(line), " "); ok && k == key {
-			n, err := strconv.ParseInt(v, 10, 64)
-			if err != nil {
-				return 0, fmt.Errorf("read %s of %s: %w", key, file, err)
-			}
-			return n, nil
-		}
-	}
-	return 0, nil
-}
-
-// write stores value in one write(2), as the kernel parses it, and never
-// creates the file: a missing one means that there is no controller.
-func write(file, value string) error {
-	fd, err := unix.Open(file, unix.O_WRONLY|unix.O_CLOEXEC|unix.O_TRUNC, 0)
-	if err == nil {
-		defer unix.Close(fd)
-		_, err = unix.Write(fd, []byte(value))
-	}
-	if err != nil {
-		return &fs.PathError{Op: fmt.Sprintf("write %q to", value), Path: file, Err: err}
-	}
-	return nil
+// existsIn is whether the controller's hierarchy has the group.
+func (g *Group) existsIn(controller string) bool {
+	h, ok := g.layout.find(controller)
+	return ok && h.has(g.path)
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/sys/cgroup/device"
 )
 
 // sleeperEnv makes the test binary a process that waits to be killed.
@@ -62,7 +64,7 @@ func name(t *testing.T) string {
 func newGroup(t *testing.T, res *specs.LinuxResources) *Group {
 	t.Helper()
 	requireCgroups(t)
-	g, warnings, err := Create(name(t), res)
+	g, warnings, err := Create(name(t), Options{Resources: res, Discard: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +136,7 @@ func TestLimitsOfTheKernel(t *testing.T) {
 
 func TestRefusedLimit(t *testing.T) {
 	requireCgroups(t)
-	_, _, err := Create(name(t), &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "9999"}})
+	_, _, err := Create(name(t), Options{Resources: &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "9999"}}})
 	if err == nil || !strings.Contains(err.Error(), `cpuset CPUs 9999 is refused by the kernel: write "9999" to /`) || !strings.Contains(err.Error(), "cpuset.cpus") {
 		t.Error(err)
 	}
@@ -145,11 +147,11 @@ func TestRefusedLimit(t *testing.T) {
 
 func TestCreateOnAnother(t *testing.T) {
 	g := newGroup(t, nil)
-	if _, _, err := Create(g.path, nil); err != nil {
+	if _, _, err := Create(g.path, Options{}); err != nil {
 		t.Errorf("an empty group is not replaced: %v", err)
 	}
 	sleeper(t, g)
-	if _, _, err := Create(g.path, nil); !errdefs.IsConflict(err) {
+	if _, _, err := Create(g.path, Options{}); !errdefs.IsConflict(err) {
 		t.Errorf("a group that is in use: %v", err)
 	}
 	if err := g.RemoveEmpty(); !errdefs.IsConflict(err) {
@@ -206,7 +208,7 @@ func frozen(g *Group) (bool, error) {
 // A frozen process, and a group that the container made below, go too.
 func TestRemoveWithLeftovers(t *testing.T) {
 	g := newGroup(t, nil)
-	below, _, err := Create(g.path+"/below/further", nil)
+	below, _, err := Create(g.path+"/below/further", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,14 +233,14 @@ func TestRemoveWithLeftovers(t *testing.T) {
 func TestRootIsRefused(t *testing.T) {
 	requireCgroups(t)
 	for _, path := range []string{"/", "", "..", "/a/.."} {
-		if _, _, err := Create(path, nil); !errdefs.IsInvalidArgument(err) {
+		if _, _, err := Create(path, Options{}); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("create %q: %v", path, err)
 		}
 		if err := Open(path).Remove(t.Context()); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("remove %q: %v", path, err)
 		}
 	}
-	if _, _, err := Create("system.slice:berth:x", nil); !errdefs.IsInvalidArgument(err) {
+	if _, _, err := Create("system.slice:berth:x", Options{}); !errdefs.IsInvalidArgument(err) {
 		t.Error(err)
 	}
 }
@@ -260,7 +262,11 @@ func TestDeviceProgram(t *testing.T) {
 	}
 	g := newGroup(t, &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}})
 	g = &Group{g.path, &layout{mode: V2, hierarchies: []hierarchy{h}}}
-	err := g.limitDevices([]specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}})
+	rules, err := device.Parse([]specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = g.limitDevices(rules)
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
 		t.Skip(err)
 	}
@@ -310,7 +316,7 @@ func TestConcurrentCreates(t *testing.T) {
 	for i := range n {
 		go func() {
 			for range rounds {
-				g, _, err := Create(fmt.Sprintf("%s/%d", parent.path, i), nil)
+				g, _, err := Create(fmt.Sprintf("%s/%d", parent.path, i), Options{})
 				if err == nil {
 					err = g.Remove(context.Background())
 				}
@@ -336,7 +342,7 @@ func BenchmarkCreateRemove(b *testing.B) {
 		b.Skip("needs root and a cgroup hierarchy")
 	}
 	for b.Loop() {
-		g, _, err := Create(fmt.Sprintf("/berth-test-%d-bench", os.Getpid()), &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}})
+		g, _, err := Create(fmt.Sprintf("/berth-test-%d-bench", os.Getpid()), Options{Resources: &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}}})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -55,131 +55,6 @@ func FuzzReadMounts(f *testing.F) {
 	})
 }
 
-// everything sets each limit once.
-func everything() *specs.LinuxResources {
-	disk := specs.LinuxBlockIODevice{Major: 8, Minor: 16}
-	return &specs.LinuxResources{
-		Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}, {Allow: true, Type: "c", Major: ptr[int64](10), Minor: ptr[int64](229), Access: "rw"}},
-		Memory: &specs.LinuxMemory{Limit: ptr[int64](100), Swap: ptr[int64](150), Reservation: ptr[int64](50),
-			Swappiness: ptr[uint64](9), DisableOOMKiller: ptr(true)},
-		CPU:  &specs.LinuxCPU{Shares: ptr[uint64](1024), Quota: ptr[int64](5000), Period: ptr[uint64](10000), Cpus: "0-1", Mems: "0"},
-		Pids: &specs.LinuxPids{Limit: ptr[int64](-1)},
-		BlockIO: &specs.LinuxBlockIO{Weight: ptr[uint16](1000),
-			ThrottleReadBpsDevice:  []specs.LinuxThrottleDevice{{LinuxBlockIODevice: disk, Rate: 1}},
-			ThrottleWriteBpsDevice: []specs.LinuxThrottleDevice{{LinuxBlockIODevice: disk, Rate: 2}},
-			ThrottleReadIOPSDevice: []specs.LinuxThrottleDevice{{LinuxBlockIODevice: disk, Rate: 3}}},
-		HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: 7}},
-	}
-}
-
-func lines(list []setting) string {
-	var b strings.Builder
-	for _, s := range list {
-		fmt.Fprintln(&b, s)
-	}
-	return b.String()
-}
-
-func TestSettingsV1(t *testing.T) {
-	list, err := settingsV1(everything())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `devices devices.deny = a
-devices devices.allow = c 10:229 rw
-devices devices.allow = c *:* m
-devices devices.allow = b *:* m
-devices devices.allow = c 1:3 rwm
-devices devices.allow = c 1:5 rwm
-devices devices.allow = c 1:7 rwm
-devices devices.allow = c 1:8 rwm
-devices devices.allow = c 1:9 rwm
-devices devices.allow = c 5:0 rwm
-devices devices.allow = c 5:2 rwm
-devices devices.allow = c 136:* rwm
-memory memory.limit_in_bytes = 100
-memory memory.memsw.limit_in_bytes = 150
-memory memory.soft_limit_in_bytes = 50
-memory memory.swappiness = 9
-memory memory.oom_control = 1
-cpu cpu.shares = 1024
-cpu cpu.cfs_period_us = 10000
-cpu cpu.cfs_quota_us = 5000
-cpuset cpuset.cpus = 0-1
-cpuset cpuset.mems = 0
-pids pids.max = max
-blkio blkio.weight = 1000
-blkio blkio.throttle.read_bps_device = 8:16 1
-blkio blkio.throttle.write_bps_device = 8:16 2
-blkio blkio.throttle.read_iops_device = 8:16 3
-hugetlb hugetlb.2MB.limit_in_bytes = 7
-`
-	if got := lines(list); got != want {
-		t.Errorf("%s\nwant\n%s", got, want)
-	}
-}
-
-func TestSettingsV2(t *testing.T) {
-	res := everything()
-	res.Unified = map[string]string{"memory.high": "90"}
-	list, err := settingsV2(res)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := `memory memory.max = 100
-memory memory.swap.max = 50
-memory memory.low = 50
-memory memory.swappiness = 9
-memory memory.oom_control = 1
-cpu cpu.weight = 100
-cpu cpu.max = 5000 10000
-cpuset cpuset.cpus = 0-1
-cpuset cpuset.mems = 0
-pids pids.max = max
-io io.bfq.weight = 1000
-io io.max = 8:16 rbps=1
-io io.max = 8:16 wbps=2
-io io.max = 8:16 riops=3
-hugetlb hugetlb.2MB.max = 7
-memory memory.high = 90
-`
-	if got := lines(list); got != want {
-		t.Errorf("%s\nwant\n%s", got, want)
-	}
-}
-
-func TestRefusedResources(t *testing.T) {
-	for _, tt := range []struct {
-		res  specs.LinuxResources
-		want string
-	}{
-		{specs.LinuxResources{Memory: &specs.LinuxMemory{Swap: ptr[int64](5)}}, "needs a memory limit"},
-		{specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr[int64](9), Swap: ptr[int64](5)}}, "is below the memory limit"},
-		{specs.LinuxResources{Unified: map[string]string{"../x": "1"}}, "is not a controller's file"},
-		{specs.LinuxResources{Unified: map[string]string{"cgroup.procs": "1"}}, "is not a controller's file"},
-	} {
-		if _, err := settingsV2(&tt.res); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%v, want %s", err, tt.want)
-		}
-	}
-	if _, err := settingsV1(&specs.LinuxResources{Unified: map[string]string{"memory.high": "1"}}); err == nil {
-		t.Error("v1 takes unified resources")
-	}
-	for _, d := range []specs.LinuxDeviceCgroup{{Type: "x"}, {Access: "q"}, {Major: ptr[int64](-2)}, {Minor: ptr[int64](1 << 40)}} {
-		if _, err := deviceRules([]specs.LinuxDeviceCgroup{d}); !errdefs.IsInvalidArgument(err) {
-			t.Errorf("%+v: %v", d, err)
-		}
-	}
-}
-
-func TestWeightOfShares(t *testing.T) {
-	for shares, want := range map[uint64]uint64{0: 1, 2: 1, 1024: 100, 262144: 10000, 1 << 40: 10000} {
-		if got := weightOfShares(shares); got != want {
-			t.Errorf("%d: %d, want %d", shares, got, want)
-		}
-	}
-}
-
 // fakeV2 is a unified hierarchy as plain files: the kernel's part, to make
 // files appear in a new group, is done by hand.
 func fakeV2(t *testing.T, groups ...string) *layout {
@@ -226,18 +101,22 @@ func TestFakeV2(t *testing.T) {
 		Memory:  &specs.LinuxMemory{Limit: ptr[int64](100), Swap: ptr[int64](100), Swappiness: ptr[uint64](1)},
 		Pids:    &specs.LinuxPids{Limit: ptr[int64](5)},
 		Devices: []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}},
-	})
+	}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// No file of swap or swappiness: Docker's warnings.
-	if want := []string{noSwap(), noSwappiness()}; !slices.Equal(warnings, want) {
+	want := []string{
+		"Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.",
+		"Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.",
+	}
+	if !slices.Equal(warnings, want) {
 		t.Errorf("warnings %q, want %q", warnings, want)
 	}
 	if err := g.join(77); err != nil {
 		t.Fatal(err)
 	}
-	want := `/berth/cgroup.subtree_control = +memory +pids
+	files := `/berth/cgroup.subtree_control = +memory +pids
 /berth/x/cgroup.procs = 77
 /berth/x/cgroup.subtree_control = cpu
 /berth/x/memory.max = 100
@@ -251,8 +130,8 @@ func TestFakeV2(t *testing.T) {
 /pids.max = 
 `
 	got := tree(t, l, "cgroup.subtree_control", "memory.max", "pids.max", "cgroup.procs")
-	if !slices.Equal(sorted(got), sorted(want)) {
-		t.Errorf("%s\nwant\n%s", got, want)
+	if !slices.Equal(sorted(got), sorted(files)) {
+		t.Errorf("%s\nwant\n%s", got, files)
 	}
 	if killed, err := g.OOMKilled(); !killed || err != nil {
 		t.Error(killed, err)
@@ -273,36 +152,26 @@ func TestFakeV2(t *testing.T) {
 
 func sorted(s string) []string { return slices.Sorted(strings.SplitSeq(s, "\n")) }
 
-// A limit without its controller is an error that names it, unless Docker warns.
+// A limit without its controller is an error that names it and the next step.
 func TestMissingController(t *testing.T) {
 	g := &Group{"/x", fakeV2(t, "x")}
-	_, err := g.limit(&specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: 7}}})
-	if err == nil || err.Error() != "hugepage limit 2MB 7: the kernel does not have hugetlb.2MB.max, or the hugetlb cgroup is not mounted" {
-		t.Error(err)
+	for _, tt := range []struct {
+		res  specs.LinuxResources
+		want string
+	}{
+		{specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: 7}}},
+			"hugepage limit 2MB 7: the kernel has no hugetlb controller, or it is not mounted; start the kernel with it (cgroup_enable=hugetlb) or take the limit out"},
+		{specs.LinuxResources{Unified: map[string]string{"memory.nosuch": "5"}}, "unified resource memory.nosuch 5: the kernel's memory controller does not have memory.nosuch"},
+		{specs.LinuxResources{Unified: map[string]string{"frob.max": "5"}}, "unified resource frob.max 5: the kernel has no frob controller"},
+		{specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr[int64](9), Swap: ptr[int64](9)}}, "swap limit 0: the kernel's memory controller does not have memory.swap.max"},
+		{specs.LinuxResources{Network: &specs.LinuxNetwork{ClassID: ptr[uint32](5)}}, "network class 5: the net_cls controller is of cgroup v1"},
+	} {
+		if _, err := g.limit(&tt.res, false); !errdefs.IsFailedPrecondition(err) || !strings.HasPrefix(err.Error(), tt.want) {
+			t.Errorf("%v\nwant %s", err, tt.want)
+		}
 	}
 	none := &layout{}
-	if _, _, err := create(none, "/x", nil); !errdefs.IsFailedPrecondition(err) {
+	if _, _, err := create(none, "/x", Options{}); !errdefs.IsFailedPrecondition(err) {
 		t.Error(err)
-	}
-}
-
-func TestAllowsAll(t *testing.T) {
-	for _, tt := range []struct {
-		list []specs.LinuxDeviceCgroup
-		want bool
-	}{
-		{nil, false},
-		{[]specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}, true},
-		{[]specs.LinuxDeviceCgroup{{Allow: true}, {Type: "c", Access: "w"}}, false},
-		{[]specs.LinuxDeviceCgroup{{Access: "rwm"}, {Allow: true, Type: "a", Access: "rwm"}}, true},
-		{[]specs.LinuxDeviceCgroup{{Allow: true, Type: "a", Access: "rw"}}, false},
-	} {
-		rules, err := deviceRules(tt.list)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := allowsAll(rules); got != tt.want {
-			t.Errorf("%+v: %v, want %v", tt.list, got, tt.want)
-		}
 	}
 }

@@ -2,13 +2,13 @@ package cgroup
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/sys/cgroup/kernfs"
 )
 
 // freezeTimeout bounds how long a group may take to freeze; a process in an
@@ -22,7 +22,7 @@ func (g *Group) Freeze() error {
 	if err != nil {
 		return err
 	}
-	if err := write(f.control, f.freeze); err != nil {
+	if err := kernfs.Write(f.control, f.freeze); err != nil {
 		return fmt.Errorf("freeze cgroup: %w", err)
 	}
 	deadline := time.Now().Add(freezeTimeout)
@@ -32,7 +32,7 @@ func (g *Group) Freeze() error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			_ = write(f.control, f.thaw)
+			_ = kernfs.Write(f.control, f.thaw)
 			return errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("cgroup %s did not freeze within %v: a process waits for the kernel", g.path, freezeTimeout))
 		}
 		if err := f.wait(); err != nil {
@@ -47,7 +47,7 @@ func (g *Group) Thaw() error {
 	if err != nil {
 		return err
 	}
-	if err := write(f.control, f.thaw); err != nil {
+	if err := kernfs.Write(f.control, f.thaw); err != nil {
 		return fmt.Errorf("thaw cgroup: %w", err)
 	}
 	return nil
@@ -73,14 +73,11 @@ func (g *Group) freezer() (freezer, error) {
 
 func (f freezer) frozen() (bool, error) {
 	if f.events != "" {
-		n, err := counter(f.events, "frozen")
-		return n == 1, err
+		table, err := kernfs.Table(f.events)
+		return table["frozen"] == 1, err
 	}
-	data, err := os.ReadFile(f.control)
-	if err != nil {
-		return false, fmt.Errorf("read freezer: %w", err)
-	}
-	return strings.TrimSpace(string(data)) == f.freeze, nil
+	state, err := kernfs.Read(f.control)
+	return state == f.freeze, err
 }
 
 // wait returns when there may be news.
@@ -89,7 +86,7 @@ func (f freezer) wait() error {
 		// The state goes on only when it is read, and writing it again
 		// catches processes that were born meanwhile.
 		time.Sleep(time.Millisecond)
-		if err := write(f.control, f.freeze); err != nil {
+		if err := kernfs.Write(f.control, f.freeze); err != nil {
 			return fmt.Errorf("freeze cgroup: %w", err)
 		}
 		return nil

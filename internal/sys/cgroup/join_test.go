@@ -7,12 +7,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/berth-containers/berth/internal/sys/cgroup/kernfs"
 )
 
 // join moves the process pid into the group.
 func (g *Group) join(pid int) error {
 	for _, h := range g.layout.hierarchies {
-		if err := write(filepath.Join(h.dir(g.path), "cgroup.procs"), strconv.Itoa(pid)); err != nil {
+		if err := kernfs.Write(filepath.Join(h.dir(g.path), "cgroup.procs"), strconv.Itoa(pid)); err != nil {
 			return err
 		}
 	}
@@ -24,7 +26,7 @@ func TestDoors(t *testing.T) {
 		t.Skip("needs root and cgroup v1")
 	}
 	path := "/berth-doors-" + strconv.Itoa(os.Getpid())
-	g, _, err := Create(path, nil)
+	g, _, err := Create(path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

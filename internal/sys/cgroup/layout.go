@@ -14,6 +14,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/sys/cgroup/kernfs"
 )
 
 // hierarchy is one mounted tree of groups.
@@ -147,6 +149,11 @@ func (l *layout) main() (hierarchy, bool) {
 
 func (h hierarchy) dir(path string) string { return filepath.Join(h.root, path) }
 
+func (h hierarchy) has(path string) bool {
+	_, err := os.Stat(h.dir(path))
+	return err == nil
+}
+
 // make makes the group and those above it. It begins again if one of these is
 // taken away meanwhile, as an engine that ends does with its empty parent.
 func (h hierarchy) make(path string) error {
@@ -170,21 +177,20 @@ func (h hierarchy) makeOnce(path string) error {
 		err := unix.Mkdir(dir, 0o755)
 		if errors.Is(err, unix.EEXIST) {
 			if i < len(parts)-1 {
-				if err := h.complete(parent, dir); err != nil {
+				if err := h.inherit(parent, dir); err != nil {
 					return err
 				}
 				continue
 			}
-			// Counters and limits of a former group must not show in this one.
-			if err := unix.Rmdir(dir); err != nil {
-				return errdefs.ErrConflict.WithMessage(fmt.Sprintf("cgroup %s exists and is in use: %v", dir, err))
+			if err := replace(dir); err != nil {
+				return err
 			}
 			err = unix.Mkdir(dir, 0o755)
 		}
 		if err != nil {
 			return &fs.PathError{Op: "make cgroup", Path: dir, Err: err}
 		}
-		if err := h.complete(parent, dir); err != nil {
+		if err := h.inherit(parent, dir); err != nil {
 			_ = unix.Rmdir(dir)
 			return err
 		}
@@ -192,109 +198,48 @@ func (h hierarchy) makeOnce(path string) error {
 	return nil
 }
 
-// complete gives a cpuset of v1 what it starts without and cannot run without.
+// replace takes a former group away, so that its counters and limits don't show
+// in the new one, but not one that somebody is in.
+func replace(dir string) error {
+	err := unix.Rmdir(dir)
+	if err == nil || errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	list, listErr := pids(dir)
+	if listErr == nil && len(list) == 0 { // groups are below it
+		err = removeTree(dir)
+	}
+	if err == nil {
+		return nil
+	}
+	return errdefs.ErrConflict.WithMessage(fmt.Sprintf(
+		"cgroup %s exists and is in use: %d processes are in it; end them, or choose another cgroupsPath", dir, len(list)))
+}
+
+// inherit gives a cpuset of v1 what it starts without and cannot run without.
 // A group that another is just making may still lack it.
-func (h hierarchy) complete(parent, dir string) error {
+func (h hierarchy) inherit(parent, dir string) error {
 	if !slices.Contains(h.controllers, "cpuset") {
 		return nil
 	}
 	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
-		own, err := words(filepath.Join(dir, file))
+		own, err := kernfs.Words(filepath.Join(dir, file))
 		if err != nil {
 			return err
 		}
 		if len(own) > 0 { // the other file may still be empty
 			continue
 		}
-		inherited, err := words(filepath.Join(parent, file))
+		inherited, err := kernfs.Words(filepath.Join(parent, file))
 		if err != nil {
 			return err
 		}
 		if len(inherited) == 0 { // the parent was taken away and another is making it
 			return unix.ENOENT
 		}
-		if err := write(filepath.Join(dir, file), strings.Join(inherited, "")); err != nil {
+		if err := kernfs.Write(filepath.Join(dir, file), strings.Join(inherited, "")); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// handDown lets the groups above give the group its controllers: on v2 all that
-// a container may want, on a hybrid host only those with a limit.
-func (g *Group) handDown(list []setting) error {
-	h, ok := g.layout.unified()
-	if !ok {
-		return nil
-	}
-	var needed []string
-	for _, s := range list {
-		if !g.layout.has(s.controller) && !slices.Contains(needed, s.controller) {
-			needed = append(needed, s.controller)
-		}
-	}
-	wanted := needed
-	if g.layout.mode == V2 {
-		wanted = []string{"cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"}
-	}
-	if len(wanted) == 0 {
-		return nil
-	}
-	dir := h.root
-	for part := range strings.SplitSeq(strings.TrimPrefix(g.path, "/"), "/") {
-		if err := enable(dir, wanted, needed); err != nil {
-			return err
-		}
-		dir = filepath.Join(dir, part)
-	}
-	return nil
-}
-
-// enable hands the wanted controllers that dir has down to its children; it may
-// fail for those that are not needed.
-func enable(dir string, wanted, needed []string) error {
-	have, err := words(filepath.Join(dir, "cgroup.controllers"))
-	if err != nil {
-		return err
-	}
-	file := filepath.Join(dir, "cgroup.subtree_control")
-	given, err := words(file)
-	if err != nil {
-		return err
-	}
-	missing := slices.DeleteFunc(slices.Clone(wanted), func(c string) bool {
-		return !slices.Contains(have, c) || slices.Contains(given, c)
-	})
-	if len(missing) == 0 {
-		return nil
-	}
-	isNeeded := func(c string) bool { return slices.Contains(needed, c) }
-	err = write(file, "+"+strings.Join(missing, " +"))
-	if errors.Is(err, unix.EBUSY) {
-		// To hand down only those that the kernel still would makes the groups
-		// below "domain invalid": nobody could join them.
-		if !slices.ContainsFunc(missing, isNeeded) {
-			return nil
-		}
-		return errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf(
-			"cgroup %s holds processes, so that no group below it can have limits; choose another cgroup parent", dir))
-	}
-	if err == nil {
-		return nil
-	}
-	// One that cannot be had refuses the whole write.
-	for _, c := range missing {
-		if err := write(file, "+"+c); err != nil && isNeeded(c) {
-			return err
-		}
-	}
-	return nil
-}
-
-func words(file string) ([]string, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read cgroup: %w", err)
-	}
-	return strings.Fields(string(data)), nil
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/sys/cgroup/kernfs"
 )
 
 // removeTimeout bounds a removal whose context has no deadline.
@@ -124,8 +126,8 @@ func (g *Group) Kill() error {
 	killed := false
 	if h, ok := g.layout.unified(); ok {
 		// Since Linux 5.14, and also for processes that fork meanwhile.
-		err := write(filepath.Join(h.dir(g.path), "cgroup.kill"), "1")
-		if err != nil && !gone(err) {
+		err := kernfs.Write(filepath.Join(h.dir(g.path), "cgroup.kill"), "1")
+		if err != nil && !kernfs.Gone(err) {
 			return fmt.Errorf("kill cgroup: %w", err)
 		}
 		killed = err == nil
@@ -136,19 +138,16 @@ func (g *Group) Kill() error {
 			return err
 		}
 	}
-	if err := g.Thaw(); err != nil && !gone(err) {
+	if err := g.Thaw(); err != nil && !kernfs.Gone(err) {
 		return err
 	}
 	return nil
 }
 
-// gone is whether the group was removed before or while its file was used.
-func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) }
-
 func (g *Group) killEach() error {
 	for _, h := range g.layout.hierarchies {
 		list, err := pids(h.dir(g.path))
-		if gone(err) {
+		if kernfs.Gone(err) {
 			continue
 		}
 		if err != nil {

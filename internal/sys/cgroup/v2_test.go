@@ -44,14 +44,14 @@ func TestParentWithProcesses(t *testing.T) {
 	parent := newGroup(t, nil)
 	sleeper(t, parent)
 	below := parent.path + "/below"
-	_, _, err := Create(below, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr[int64](5)}})
+	_, _, err := Create(below, Options{Resources: &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr[int64](5)}}})
 	if !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "holds processes") {
 		t.Error(err)
 	}
 	if Open(below).exists() {
 		t.Error("the group is left behind")
 	}
-	g, _, err := Create(below, nil)
+	g, _, err := Create(below, Options{})
 	if err != nil {
 		t.Fatalf("without a limit: %v", err)
 	}

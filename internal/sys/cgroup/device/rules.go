@@ -1,4 +1,8 @@
-package cgroup
+// Package device says which devices a group may use. On v1 the rules are lines
+// for its files; on v2 they are a program that the kernel asks for each access:
+// per access bit the last rule that is about it decides. The program goes with
+// the group, so a crash leaves nothing more than the group itself.
+package device
 
 import (
 	"fmt"
@@ -10,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deviceRule allows or denies some accesses to some devices.
-type deviceRule struct {
+// Rule allows or denies some accesses to some devices.
+type Rule struct {
 	allow        bool
 	kind         byte // 'b', 'c', 'a' for both
 	major, minor int64
@@ -25,23 +29,23 @@ const (
 
 // needed are the rules for the devices that every container has (OCI runtime
 // specification, default devices), and for making nodes, which opens nothing.
-func needed() []deviceRule {
-	list := []deviceRule{
+func needed() []Rule {
+	list := []Rule{
 		{true, 'c', anyNumber, anyNumber, unix.BPF_DEVCG_ACC_MKNOD},
 		{true, 'b', anyNumber, anyNumber, unix.BPF_DEVCG_ACC_MKNOD},
 	}
 	for _, d := range [][2]int64{{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 2}, {136, anyNumber}} {
-		list = append(list, deviceRule{true, 'c', d[0], d[1], allAccess})
+		list = append(list, Rule{true, 'c', d[0], d[1], allAccess})
 	}
 	return list
 }
 
-// deviceRules reads OCI's rules. Later rules win, and nothing is allowed before
+// Parse reads OCI's rules. Later rules win, and nothing is allowed before
 // the first.
-func deviceRules(list []specs.LinuxDeviceCgroup) ([]deviceRule, error) {
-	var rules []deviceRule
+func Parse(list []specs.LinuxDeviceCgroup) ([]Rule, error) {
+	var rules []Rule
 	for _, d := range list {
-		r := deviceRule{allow: d.Allow, major: anyNumber, minor: anyNumber}
+		r := Rule{allow: d.Allow, major: anyNumber, minor: anyNumber}
 		switch d.Type {
 		case "", "a":
 			r.kind = 'a'
@@ -82,12 +86,12 @@ func invalidRule(format string, args ...any) error {
 }
 
 // everything is whether r is about all devices and accesses.
-func (r deviceRule) everything() bool {
+func (r Rule) everything() bool {
 	return r.kind == 'a' && r.major == anyNumber && r.minor == anyNumber && r.access == allAccess
 }
 
-// allowsAll is whether the rules forbid nothing.
-func allowsAll(rules []deviceRule) bool {
+// AllowsAll is whether the rules forbid nothing.
+func AllowsAll(rules []Rule) bool {
 	all := false
 	for _, r := range rules {
 		if !r.allow {
@@ -100,7 +104,7 @@ func allowsAll(rules []deviceRule) bool {
 }
 
 // String is what the files of v1 take.
-func (r deviceRule) String() string {
+func (r Rule) String() string {
 	number := func(n int64) string {
 		if n == anyNumber {
 			return "*"

@@ -1,4 +1,4 @@
-package cgroup
+package device
 
 import (
 	"errors"
@@ -43,7 +43,7 @@ const (
 
 // program decides an access: rule by rule from the last one on, each accesses
 // bit is granted or refused by the first rule that is about it.
-func program(rules []deviceRule) []instruction {
+func program(rules []Rule) []instruction {
 	prog := []instruction{
 		{code: opLoad, registers: regKind | regContext<<4},
 		{code: opCopy, registers: regAccess | regKind<<4},
@@ -62,7 +62,7 @@ func answer(n int32) []instruction {
 	return []instruction{{code: opMove, registers: regResult, imm: n}, {code: opExit}}
 }
 
-func ruleCode(r deviceRule) []instruction {
+func ruleCode(r Rule) []instruction {
 	var code []instruction
 	skip := func(op uint8, register uint8, imm int32) {
 		code = append(code, instruction{code: op, registers: register, imm: imm})
@@ -110,8 +110,20 @@ type loadAttr struct {
 
 type attachAttr struct{ target, program, kind, flags uint32 }
 
-// attach loads the program and lets it decide for the group dir; it goes with
-// the group.
+// Attach makes the kernel ask for each access to a device by a process of the
+// group whose directory is given. Rules that allow everything need no program.
+func Attach(path string, rules []Rule) error {
+	if AllowsAll(rules) {
+		return nil
+	}
+	dir, err := unix.Open(path, unix.O_DIRECTORY|unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open cgroup %s: %w", path, err)
+	}
+	defer unix.Close(dir)
+	return attach(dir, program(rules))
+}
+
 func attach(dir int, prog []instruction) error {
 	license := []byte("Apache-2.0\x00")
 	load := loadAttr{

@@ -18,7 +18,7 @@ func TestCompleteOfHalfMade(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := (hierarchy{root: root, controllers: []string{"cpuset"}}).complete(root, dir); err != nil {
+	if err := (hierarchy{root: root, controllers: []string{"cpuset"}}).inherit(root, dir); err != nil {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{"cpuset.cpus": "0\n", "cpuset.mems": "0"} {
