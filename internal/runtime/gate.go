@@ -63,12 +63,24 @@ func StartThrough(ctx context.Context, socket string) error {
 		return errdefs.ErrFailedPrecondition.WithMessage("the container does not wait for a start: " + err.Error())
 	}
 	defer conn.Close()
+	// From here on it is this start or the end of the container: if we die, the
+	// init sees the end of the connection.
+	if err := os.Remove(socket); err != nil {
+		return fmt.Errorf("start container: %w", err)
+	}
 	c := &child{conn: conn}
 	if err := c.send(wire.Start, nil); err != nil {
 		return fmt.Errorf("start container: %w", err)
 	}
 	_, err = c.listen(ctx)
 	return err
+}
+
+// Dismiss ends an init that waits at the socket, if any does.
+func Dismiss(socket string) {
+	if conn, err := dial(socket); err == nil {
+		conn.Close()
+	}
 }
 
 // goneOr is err, unless the container has ended: then that is the reason.

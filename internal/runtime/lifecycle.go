@@ -11,9 +11,9 @@ import (
 	"github.com/berth-containers/berth/internal/runtime/wire"
 )
 
-// HookState is a container's state as its hooks read it; without a pid it is for
+// hookState is a container's state as its hooks read it; without a pid it is for
 // hooks.WithPid.
-func HookState(o CreateOptions, status specs.ContainerState, pid int) (string, error) {
+func hookState(o CreateOptions, status specs.ContainerState, pid int) (string, error) {
 	text, err := leanjson.Marshal(specs.State{Version: specs.Version, ID: o.ID, Status: status, Pid: pid,
 		Bundle: o.Bundle, Annotations: o.Spec.Annotations})
 	if err != nil {
@@ -33,16 +33,16 @@ func containerHooks(o CreateOptions) (h wire.ContainerHooks, err error) {
 	}
 	h.Runtime = len(list.Prestart)+len(list.CreateRuntime) > 0 //nolint:staticcheck // deprecated, and in use
 	h.Create, h.Start = list.CreateContainer, list.StartContainer
-	if h.CreatingState, err = HookState(o, specs.StateCreating, 0); err != nil {
+	if h.CreatingState, err = hookState(o, specs.StateCreating, 0); err != nil {
 		return h, err
 	}
-	h.CreatedState, err = HookState(o, specs.StateCreated, 0)
+	h.CreatedState, err = hookState(o, specs.StateCreated, 0)
 	return h, err
 }
 
 // createHooks runs the hooks of create that are the runtime's.
 func createHooks(o CreateOptions, pid int) error {
-	state, err := HookState(o, specs.StateCreating, pid)
+	state, err := hookState(o, specs.StateCreating, pid)
 	if err != nil {
 		return err
 	}

@@ -1,45 +1,18 @@
 package command
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/berth-containers/berth/internal/sys/pidfd"
 )
-
-// sendConsole hands a terminal's master to the socket's listener.
-func sendConsole(socket string, master *os.File) error {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("make a socket: %w", err)
-	}
-	defer unix.Close(fd)
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: socket}); err != nil {
-		return fmt.Errorf("connect to the console socket %s: %w", socket, err)
-	}
-	raw, err := master.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	err = raw.Control(func(console uintptr) {
-		// Its receiver expects a terminal in blocking mode.
-		if failed = unix.SetNonblock(int(console), false); failed == nil {
-			failed = unix.Sendmsg(fd, []byte("/dev/ptmx"), unix.UnixRights(int(console)), nil, 0)
-		}
-	})
-	if err = errors.Join(err, failed); err != nil {
-		return fmt.Errorf("send the terminal to the console socket %s: %w", socket, err)
-	}
-	return nil
-}
 
 // attend forwards signals and the terminal to a process until it ends, and
 // returns its exit code.
@@ -62,7 +35,9 @@ func attend(pid int, process, console *os.File) (int, error) {
 			return code(pid)
 		case sig := <-signals:
 			switch sig {
-			case syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE:
+			case syscall.SIGURG, syscall.SIGPIPE:
+			case syscall.SIGCHLD:
+				reapOrphans(pid)
 			case syscall.SIGWINCH:
 				if console != nil {
 					resize(console)
@@ -73,6 +48,38 @@ func attend(pid int, process, console *os.File) (int, error) {
 			}
 		}
 	}
+}
+
+// adopt makes us the parent of what the container's processes leave behind, which
+// would be the machine's first process.
+func adopt() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become the parent of orphans: %w", err)
+	}
+	return nil
+}
+
+// reapOrphans waits for every child that ended but the one that attend does.
+func reapOrphans(main int) {
+	for {
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+		pid := childOf(&info)
+		if err != nil || pid == 0 || pid == main {
+			return
+		}
+		if _, err := syscall.Wait4(pid, nil, syscall.WNOHANG, nil); err != nil {
+			return
+		}
+	}
+}
+
+// childOf is si_pid, which x/sys does not name.
+func childOf(info *unix.Siginfo) int {
+	return int((*struct {
+		signo, errno, code, pad int32
+		pid                     int32
+	})(unsafe.Pointer(info)).pid)
 }
 
 func code(pid int) (int, error) {

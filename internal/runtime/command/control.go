@@ -4,54 +4,37 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
-	"text/tabwriter"
-	"time"
 
+	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-containers/berth/internal/leanjson"
 	"github.com/berth-containers/berth/internal/runtime"
+	"github.com/berth-containers/berth/internal/runtime/command/state"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
-	"github.com/berth-containers/berth/internal/sys/pidfd"
 )
-
-// named loads the one container that the arguments name.
-func (e *env) named(flags *flag.FlagSet, args []string) (string, *state, error) {
-	id, err := one(flags, args)
-	if err != nil {
-		return "", nil, err
-	}
-	s, err := e.load(id)
-	return id, s, err
-}
 
 func runState(e *env, flags *flag.FlagSet, args []string) error {
 	_, s, err := e.named(flags, args)
 	if err != nil {
 		return err
 	}
-	return e.print(s.show())
+	return e.print(s.Show())
 }
 
-func (e *env) print(v any) error {
-	return e.json(v, "  ")
-}
+func (e *env) print(v any) error { return e.printIndented(v, "  ") }
 
-// json writes v and the end of the line.
-func (e *env) json(v any, indent string) error {
-	text, err := leanjson.MarshalIndent(v, indent)
+// printIndented writes JSON and the end of its line, in one line without indent.
+func (e *env) printIndented(v any, indent string) error {
+	b, err := leanjson.MarshalIndent(v, indent)
 	if err != nil {
 		return err
 	}
-	_, err = e.out.Write(append(text, '\n'))
+	_, err = e.out.Write(append(b, '\n'))
 	return err
 }
 
@@ -63,7 +46,7 @@ func runKill(e *env, flags *flag.FlagSet, args []string) error {
 	if flags.NArg() < 1 || flags.NArg() > 2 {
 		return errors.New("kill takes the container's ID and a signal")
 	}
-	s, err := e.load(flags.Arg(0))
+	s, err := e.store.Load(flags.Arg(0))
 	if err != nil {
 		return err
 	}
@@ -76,9 +59,14 @@ func runKill(e *env, flags *flag.FlagSet, args []string) error {
 		return err
 	}
 	if *all {
-		return s.signalAll(sig)
+		return signalAll(s, sig)
 	}
-	return s.signal(sig)
+	err = sendTo(s.Process, sig)
+	if s.Process.Pid == 0 || errors.Is(err, syscall.ESRCH) {
+		// Engines know an end by these words.
+		return fmt.Errorf("cannot send %s to container %s: container not running", name, s.ID)
+	}
+	return err
 }
 
 func parseSignal(name string) (syscall.Signal, error) {
@@ -95,18 +83,7 @@ func parseSignal(name string) (syscall.Signal, error) {
 	return 0, fmt.Errorf("unknown signal %q", name)
 }
 
-// signal reaches the container's init and never another process that got its
-// number.
-func (s *state) signal(sig syscall.Signal) error {
-	f, err := pidfd.Open(s.Pid)
-	if err != nil || s.status() == specs.StateStopped {
-		return fmt.Errorf("container %s is not running", s.ID)
-	}
-	defer f.Close()
-	return pidfd.Signal(f, sig)
-}
-
-func (s *state) signalAll(sig syscall.Signal) error {
+func signalAll(s *state.State, sig syscall.Signal) error {
 	pids, err := cgroup.Open(s.Cgroup).Pids()
 	if err != nil {
 		return err
@@ -125,52 +102,21 @@ func runDelete(e *env, flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := e.load(id)
-	if errors.Is(err, os.ErrNotExist) && *force {
-		dir, _ := e.dir(id)
-		return os.RemoveAll(dir) // a create that was killed half-way
-	}
-	if err != nil {
+	s, err := e.store.Load(id)
+	switch {
+	case *force && errdefs.IsNotFound(err):
+		return nil
+	case *force && errdefs.IsFailedPrecondition(err):
+		if s, err = e.store.Torn(id); err != nil {
+			return err
+		}
+	case err != nil:
 		return err
 	}
-	status := s.status()
-	if status != specs.StateStopped && status != specs.StateCreated && !*force {
+	if status := s.Status(); status != specs.StateStopped && status != specs.StateCreated && !*force {
 		return fmt.Errorf("cannot delete container %s that is not stopped: %s", id, status)
 	}
-	if status != specs.StateStopped {
-		if err := s.end(); err != nil {
-			return err
-		}
-	}
-	r, err := runtime.New(e.initBinary)
-	if err != nil {
-		return err
-	}
-	return errors.Join(r.RemoveCgroup(s.Cgroup), os.RemoveAll(s.dir))
-}
-
-// end kills the container and waits until it is gone.
-func (s *state) end() error {
-	f, err := pidfd.Open(s.Pid)
-	if err != nil {
-		return nil // gone already
-	}
-	defer f.Close()
-	if s.status() == specs.StateStopped {
-		return nil
-	}
-	if err := pidfd.Signal(f, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return err
-	}
-	if exists(s.paused()) {
-		if err := runtime.Resume(s.Cgroup); err != nil {
-			return err
-		}
-	}
-	if err := f.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		return err
-	}
-	return pidfd.WaitExit(f)
+	return e.destroy(s)
 }
 
 func runPause(e *env, flags *flag.FlagSet, args []string) error {
@@ -178,13 +124,17 @@ func runPause(e *env, flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	if status := s.status(); status != specs.StateRunning {
+	if status := s.Status(); status != specs.StateRunning && status != specs.StateCreated {
 		return fmt.Errorf("cannot pause container %s: it is %s", id, status)
 	}
-	if err := runtime.Pause(s.Cgroup); err != nil {
+	// Before it is: what is not frozen can be resumed.
+	if err := s.SetPaused(true); err != nil {
 		return err
 	}
-	return os.WriteFile(s.paused(), nil, 0o600)
+	if err := runtime.Pause(s.Cgroup); err != nil {
+		return errors.Join(err, s.SetPaused(false))
+	}
+	return nil
 }
 
 func runResume(e *env, flags *flag.FlagSet, args []string) error {
@@ -192,85 +142,11 @@ func runResume(e *env, flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	if status := s.status(); status != "paused" {
+	if status := s.Status(); status != state.Paused {
 		return fmt.Errorf("cannot resume container %s: it is %s", id, status)
 	}
 	if err := runtime.Resume(s.Cgroup); err != nil {
 		return err
 	}
-	return os.Remove(s.paused())
-}
-
-func runPs(e *env, flags *flag.FlagSet, args []string) error {
-	format := stringFlag(flags, "format", "f", "table", "table or json")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	if flags.NArg() < 1 {
-		return errors.New("ps takes the container's ID")
-	}
-	s, err := e.load(flags.Arg(0))
-	if err != nil {
-		return err
-	}
-	pids, err := cgroup.Open(s.Cgroup).Pids()
-	if err != nil {
-		return err
-	}
-	if *format == "json" {
-		return e.json(append([]int{}, pids...), "")
-	}
-	out, err := exec.Command("ps", "-ef").Output()
-	if err != nil {
-		return fmt.Errorf("run ps (it is in Debian's procps; --format json needs none): %w", err)
-	}
-	for i, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
-		f := strings.Fields(line)
-		if i > 0 && len(f) > 1 {
-			if pid, err := strconv.Atoi(f[1]); err != nil || !slices.Contains(pids, pid) {
-				continue
-			}
-		}
-		fmt.Fprintln(e.out, line)
-	}
-	return nil
-}
-
-func runList(e *env, flags *flag.FlagSet, args []string) error {
-	format := stringFlag(flags, "format", "f", "table", "table or json")
-	quiet := boolFlag(flags, "quiet", "q", "IDs only")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	dirs, err := filepath.Glob(filepath.Join(e.root, "*", "state.json"))
-	if err != nil {
-		return err
-	}
-	all := []shown{}
-	for _, d := range dirs {
-		s, err := e.load(filepath.Base(filepath.Dir(d)))
-		if errors.Is(err, os.ErrNotExist) {
-			continue // deleted meanwhile
-		}
-		if err != nil {
-			fmt.Fprintf(e.err, "berth-runtime: warning: %v\n", err)
-			continue
-		}
-		all = append(all, s.show())
-	}
-	if *format == "json" && !*quiet {
-		return e.json(all, "")
-	}
-	w := tabwriter.NewWriter(e.out, 12, 1, 3, ' ', 0)
-	if !*quiet {
-		fmt.Fprint(w, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER\n")
-	}
-	for _, s := range all {
-		if *quiet {
-			fmt.Fprintln(w, s.ID)
-			continue
-		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", s.ID, s.Pid, s.Status, s.Bundle, s.Created.Format(time.RFC3339Nano), s.Owner)
-	}
-	return w.Flush()
+	return s.SetPaused(false)
 }

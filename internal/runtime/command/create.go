@@ -12,115 +12,153 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-containers/berth/internal/runtime"
+	"github.com/berth-containers/berth/internal/runtime/command/state"
+	"github.com/berth-containers/berth/internal/sys/cgroup"
 )
 
 type createFlags struct {
-	bundle, console, pidFile *string
-	preserve                 *int
+	handover
+	bundle           *string
+	noPivot, keyring *bool
 }
 
 func newCreateFlags(flags *flag.FlagSet) createFlags {
-	flags.Bool("no-pivot", false, "accepted for compatibility")
-	flags.Bool("no-new-keyring", false, "accepted for compatibility")
 	return createFlags{
+		handover: newHandover(flags),
 		bundle:   stringFlag(flags, "bundle", "b", ".", "directory with config.json"),
-		console:  stringFlag(flags, "console-socket", "", "", "unix socket that gets the terminal's master"),
-		pidFile:  stringFlag(flags, "pid-file", "", "", "file for the process ID"),
-		preserve: flags.Int("preserve-fds", 0, "not supported by this version"),
+		noPivot:  flags.Bool("no-pivot", false, "enter the root by chroot: the host's is an initramfs"),
+		keyring:  flags.Bool("no-new-keyring", false, "stay in the caller's session keyring"),
 	}
 }
 
 // made is a container between its creation and what the command does with it.
 type made struct {
 	*runtime.Container
-	state   *state
+	state   *state.State
 	runtime *runtime.Runtime
 }
 
 // create makes the container; with gate it waits for another process's start.
-func (e *env) create(id string, f createFlags, gate bool) (m *made, err error) {
-	if *f.preserve != 0 {
-		return nil, errors.New("--preserve-fds is not supported by this version of berth-runtime")
+func (e *env) create(id string, f createFlags, gate, detach bool) (_ *made, err error) {
+	o := runtime.CreateOptions{ID: id, Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}, NoPivot: *f.noPivot, KeepKeyring: *f.keyring}
+	// First: a descriptor that is not open has the number of our next.
+	if o.ExtraFiles, o.ListenFDs, err = f.files(); err != nil {
+		return nil, err
 	}
-	s, err := e.prepare(id, *f.bundle)
+	s, text, err := e.prepare(&o, *f.bundle)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(s.dir))
-		}
-	}()
-	if s.Spec.Process != nil && s.Spec.Process.Terminal && *f.console == "" && gate {
-		return nil, errors.New("cannot allocate tty if runc will detach without setting console socket")
+	if err := f.check(o.Spec.Process.Terminal, detach); err != nil {
+		return nil, err
 	}
+	if err := e.take(s); err != nil {
+		return nil, err
+	}
+	// What has to do with our side is done while the init makes the container.
+	o.Started = func(pid int) error { return keep(s, pid, text, o.Spec.Hooks != nil) }
+	o.HoldMounts = !detach
+	m, err := e.make(s, o, gate)
+	if err != nil {
+		e.poststop(s)
+		return nil, errors.Join(err, s.Remove())
+	}
+	err = f.give(m.Pid, m.Pidfd, m.Console)
+	if err == nil && s.Creator != nil {
+		s.Creator = nil
+		err = s.Save()
+	}
+	if err != nil {
+		err = errors.Join(err, m.Abort())
+		e.poststop(s)
+		return nil, errors.Join(err, s.Remove())
+	}
+	return m, nil
+}
+
+// keep writes what the commands after this one need.
+func keep(s *state.State, pid int, config []byte, hooks bool) error {
+	s.Process = state.ProcessOf(pid)
+	if hooks {
+		self := state.ProcessOf(os.Getpid())
+		s.Creator = &self
+	}
+	return errors.Join(s.SaveConfig(config), s.Save())
+}
+
+// make runs the runtime. On failure nothing is left but the state.
+func (e *env) make(s *state.State, o runtime.CreateOptions, gate bool) (*made, error) {
 	r, err := runtime.New(e.initBinary)
 	if err != nil {
 		return nil, err
 	}
-	o := runtime.CreateOptions{ID: id, Spec: s.Spec, Bundle: s.Bundle, HoldMounts: !gate,
-		Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}}
 	if gate {
-		if o.Gate, err = runtime.NewGate(s.socket()); err != nil {
+		if o.Gate, err = runtime.NewGate(s.Socket()); err != nil {
 			return nil, err
 		}
 		defer o.Gate.Close()
-	}
-	// What has to do with our side is done while the init makes the container.
-	o.Started = func(pid int) error {
-		s.Pid, s.Cgroup = pid, s.Spec.Linux.CgroupsPath
-		s.Started, _ = startTime(pid)
-		return s.save()
 	}
 	c, err := r.Create(context.Background(), o)
 	if err != nil {
 		return nil, err
 	}
 	for _, w := range c.Warnings {
-		fmt.Fprintf(e.err, "berth-runtime: warning: %s\n", w)
+		e.log.warn("%s", w)
 	}
-	if *f.console != "" && c.Console != nil {
-		err = sendConsole(*f.console, c.Console)
-	}
-	if err == nil {
-		err = writePidFile(*f.pidFile, c.Pid)
-	}
-	if err != nil {
-		return nil, errors.Join(err, c.Abort())
-	}
+	e.log.debug("created container %s: process %d, cgroup %s", s.ID, c.Pid, c.CgroupPath)
 	return &made{Container: c, state: s, runtime: r}, nil
 }
 
-// prepare reads the bundle and takes the ID.
-func (e *env) prepare(id, bundle string) (*state, error) {
-	dir, err := e.dir(id)
+// prepare reads the bundle and completes o.
+func (e *env) prepare(o *runtime.CreateOptions, bundle string) (*state.State, []byte, error) {
+	var err error
+	if o.Bundle, err = filepath.Abs(bundle); err != nil {
+		return nil, nil, err
+	}
+	spec, text, err := readSpec(o.Bundle)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	bundle, err = filepath.Abs(bundle)
-	if err != nil {
-		return nil, err
-	}
-	spec, err := readSpec(bundle)
-	if err != nil {
-		return nil, err
-	}
-	if spec.Linux == nil {
-		spec.Linux = &specs.Linux{}
-	}
+	o.Spec = spec
 	if spec.Linux.CgroupsPath == "" {
-		spec.Linux.CgroupsPath = "/" + id
+		spec.Linux.CgroupsPath = "/" + o.ID
 	}
-	if err := os.MkdirAll(e.root, 0o700); err != nil {
-		return nil, err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		if errors.Is(err, os.ErrExist) {
-			return nil, fmt.Errorf("container with given ID already exists: %s; delete it first", id)
+	s := &state.State{ID: o.ID, Bundle: o.Bundle, Created: time.Now().UTC(), Cgroup: spec.Linux.CgroupsPath, Annotations: spec.Annotations}
+	if spec.Root != nil {
+		s.Rootfs = spec.Root.Path
+		if !filepath.IsAbs(s.Rootfs) {
+			s.Rootfs = filepath.Join(o.Bundle, s.Rootfs)
 		}
-		return nil, err
 	}
-	return &state{ID: id, Bundle: bundle, Created: time.Now().UTC(), Spec: spec, dir: dir}, nil
+	if spec.Hooks != nil {
+		s.Poststart, s.Poststop = spec.Hooks.Poststart, spec.Hooks.Poststop
+	}
+	return s, text, nil
+}
+
+// take makes the ID and the cgroup the container's.
+func (e *env) take(s *state.State) error {
+	if err := e.store.Take(s); err != nil {
+		return err
+	}
+	err := unused(s.Cgroup)
+	if err == nil {
+		err = s.Claim()
+	}
+	if err != nil {
+		return errors.Join(err, s.Remove())
+	}
+	return nil
+}
+
+// unused refuses a cgroup with processes in it, before the state says that it is
+// the container's to remove.
+func unused(path string) error {
+	pids, err := cgroup.Open(path).Pids()
+	if err == nil && len(pids) > 0 {
+		return fmt.Errorf("linux.cgroupsPath %q is in use: %d processes are in the cgroup, process %d first; name another, or end them", path, len(pids), pids[0])
+	}
+	return nil // not there, or what cgroup.Create tells better
 }
 
 func runCreate(e *env, flags *flag.FlagSet, args []string) error {
@@ -129,7 +167,7 @@ func runCreate(e *env, flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	m, err := e.create(id, f, true)
+	m, err := e.create(id, f, true, true)
 	if err != nil {
 		return err
 	}
@@ -141,32 +179,48 @@ func runStart(e *env, flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	if status := s.status(); status != specs.StateCreated {
+	if status := s.Status(); status != specs.StateCreated {
 		return fmt.Errorf("cannot start container %s: it is %s", id, status)
 	}
-	err = runtime.StartThrough(context.Background(), s.socket())
-	return errors.Join(err, os.Remove(s.socket()))
+	if err := runtime.StartThrough(context.Background(), s.Socket()); err != nil {
+		return err
+	}
+	return e.poststart(s)
 }
 
 func runRun(e *env, flags *flag.FlagSet, args []string) error {
 	f := newCreateFlags(flags)
 	detach := boolFlag(flags, "detach", "d", "do not wait for the container")
 	keep := flags.Bool("keep", false, "keep the state after the container's end")
-	flags.Bool("no-subreaper", false, "accepted for compatibility")
+	noSubreaper := flags.Bool("no-subreaper", false, "leave orphans of the container to the host's first process")
 	id, err := one(flags, args)
 	if err != nil {
 		return err
 	}
-	m, err := e.create(id, f, false)
+	if !*detach && !*noSubreaper {
+		if err := adopt(); err != nil {
+			return err
+		}
+	}
+	m, err := e.create(id, f, false, *detach)
 	if err != nil {
 		return err
 	}
 	if err := m.Start(); err != nil {
-		return errors.Join(err, os.RemoveAll(m.state.dir))
+		e.poststop(m.state)
+		return errors.Join(err, m.state.Remove())
+	}
+	if err := e.poststart(m.state); err != nil {
+		return errors.Join(err, e.destroy(m.state))
 	}
 	if *detach {
 		return nil
 	}
+	return e.wait(m, f, *keep)
+}
+
+// wait is the rest of run: to the container's end and after.
+func (e *env) wait(m *made, f createFlags, keep bool) error {
 	// To take down the mount of the init's binary waits for the kernel: now there
 	// is time.
 	if err := m.runtime.Close(); err != nil {
@@ -176,12 +230,13 @@ func runRun(e *env, flags *flag.FlagSet, args []string) error {
 	if *f.console != "" {
 		console = nil
 	}
+	var err error
 	e.code, err = attend(m.Pid, m.Pidfd, console)
 	// The kernel takes the mounts down while we take the rest away.
 	unmounted := make(chan error, 1)
 	go func() { unmounted <- m.Mounts.Close() }()
-	if !*keep {
-		err = errors.Join(err, m.runtime.RemoveCgroup(m.CgroupPath), os.RemoveAll(m.state.dir))
+	if !keep {
+		err = errors.Join(err, e.destroy(m.state))
 	}
 	return errors.Join(err, <-unmounted)
 }

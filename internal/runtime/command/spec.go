@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
@@ -15,10 +16,15 @@ import (
 
 func runSpec(_ *env, flags *flag.FlagSet, args []string) error {
 	bundle := stringFlag(flags, "bundle", "b", ".", "directory for config.json")
+	rootless := flags.Bool("rootless", false, "for a user without privileges")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	b, err := leanjson.MarshalIndent(example(), "\t")
+	spec := example()
+	if *rootless {
+		unprivileged(spec)
+	}
+	b, err := leanjson.MarshalIndent(spec, "\t")
 	if err != nil {
 		return err
 	}
@@ -67,6 +73,27 @@ func example() *specs.Spec {
 	}
 }
 
+// unprivileged changes what a user may not do: the user is root in a user
+// namespace, the network is the host's, and there is no cgroup to limit.
+func unprivileged(s *specs.Spec) {
+	l := s.Linux
+	l.Namespaces = slices.DeleteFunc(l.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
+	l.Namespaces = append(l.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+	l.UIDMappings = []specs.LinuxIDMapping{{HostID: uint32(os.Geteuid()), Size: 1}}
+	l.GIDMappings = []specs.LinuxIDMapping{{HostID: uint32(os.Getegid()), Size: 1}}
+	l.Resources = nil
+	for i := range s.Mounts {
+		m := &s.Mounts[i]
+		switch m.Destination {
+		case "/dev/pts":
+			m.Options = slices.DeleteFunc(m.Options, func(o string) bool { return o == "gid=5" })
+		case "/sys":
+			m.Type, m.Source, m.Options = "none", "/sys", []string{"rbind", "nosuid", "noexec", "nodev", "ro"}
+		}
+	}
+	s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Type == "cgroup" })
+}
+
 func runFeatures(e *env, flags *flag.FlagSet, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -75,6 +102,7 @@ func runFeatures(e *env, flags *flag.FlagSet, args []string) error {
 	return e.print(features.Features{
 		OCIVersionMin: "1.0.0",
 		OCIVersionMax: specs.Version,
+		Hooks:         []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"},
 		MountOptions: []string{"bind", "rbind", "ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "atime",
 			"relatime", "norelatime", "strictatime", "nostrictatime", "nodiratime", "diratime", "nosymfollow", "symfollow",
 			"rro", "rrw", "rnosuid", "rsuid", "rnodev", "rdev", "rnoexec", "rexec", "rnoatime", "ratime", "rrelatime",
