@@ -171,7 +171,7 @@ func (b *Builder) directory(m specs.Mount, o *options) (int, error) {
 // lies on it was made.
 func (b *Builder) create(m specs.Mount, o options) (int, error) {
 	params := mount.Params(o.data)
-	if m.Source != "" && m.Type != "proc" && m.Type != "sysfs" {
+	if m.Source != "" {
 		params = append(params, mount.Param{Key: "source", Value: m.Source})
 		if o.attr.Set&unix.MOUNT_ATTR_RDONLY != 0 && strings.HasPrefix(m.Source, "/") {
 			params = append(params, mount.Param{Key: "ro", Flag: true}) // no journal is replayed

@@ -114,12 +114,10 @@ func (b *Builder) Finish() error {
 	}
 	name := strings.TrimPrefix(b.spec.Propagation, "r")
 	p := propagations[name]
-	if p == unix.MS_PRIVATE || p == 0 {
-		return nil
+	if p != unix.MS_SHARED && p != unix.MS_UNBINDABLE {
+		return nil // it is, since it was attached
 	}
-	// A slave would take from binds what they spread; the root itself has no
-	// master.
-	recursive := name != b.spec.Propagation && p != unix.MS_SLAVE
+	recursive := name != b.spec.Propagation
 	if err := setRoot(mount.Attr{Propagation: p}, recursive); err != nil {
 		return fmt.Errorf("set propagation of the root file system: %w", err)
 	}
@@ -164,25 +162,23 @@ func (b *Builder) attachRoot() error {
 	if err != nil {
 		return err
 	}
-	// A root that others share could not be pivoted to.
-	if err := mount.SetAttr(fd, mount.Attr{Propagation: unix.MS_PRIVATE}, true); err != nil {
+	b.root = fd
+	if err := b.isolate(); err != nil {
 		return fmt.Errorf("make the root file system private: %w", err)
 	}
-	b.root = fd
-	at := "/"
-	if b.spec.InPlace && b.spec.Rootfs == nil {
-		at, err = privatePlace(b.spec.Path)
-		if errors.Is(err, unix.EACCES) {
-			at, err = "/", nil // not for the container's user
-		}
-		if err != nil {
-			return fmt.Errorf("find the place of the root file system: %w", err)
-		}
-	}
-	if err := mount.AttachPath(fd, at); err != nil {
+	if err := mount.AttachPath(fd, "/"); err != nil {
 		return fmt.Errorf("attach the root file system: %w", err)
 	}
 	return nil
+}
+
+// isolate keeps the root from being shared: it could not be pivoted to. A slave,
+// which the host's mounts are by now, may stay one.
+func (b *Builder) isolate() error {
+	if propagations[strings.TrimPrefix(b.spec.Propagation, "r")] == unix.MS_SLAVE {
+		return nil
+	}
+	return mount.SetAttr(b.root, mount.Attr{Propagation: unix.MS_PRIVATE}, true)
 }
 
 // plainRoot clones the directory that is the root, with the mounts on it.
