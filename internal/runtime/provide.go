@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/containerd/errdefs"
@@ -71,9 +72,10 @@ func (p *provider) provide(n int) (int, error) {
 	go func() {
 		runtime.LockOSThread() // and never unlock: nothing else may run on it
 		fd, err := -1, enter(ns, root)
-		if err != nil {
-			err = fmt.Errorf("join the container's mount namespace: %w", err)
-		} else {
+		if err == nil && n == rootfs.Root {
+			err = p.actAsRoot()
+		}
+		if err == nil {
 			fd, err = rootfs.Provide(p.root, n, int(rawFd(users)))
 		}
 		done <- result{fd, err}
@@ -84,16 +86,58 @@ func (p *provider) provide(n int) (int, error) {
 
 // enter takes the calling thread into a mount namespace and a root there.
 func enter(ns, root *os.File) error {
-	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+	err := unix.Unshare(unix.CLONE_FS)
+	if err == nil {
+		err = unix.Setns(int(rawFd(ns)), unix.CLONE_NEWNS)
+	}
+	if err == nil {
+		err = unix.Fchdir(int(rawFd(root)))
+	}
+	if err == nil {
+		err = unix.Chroot(".")
+	}
+	if err != nil {
+		return fmt.Errorf("join the container's mount namespace: %w", err)
+	}
+	return nil
+}
+
+// actAsRoot makes what the calling thread creates that of the container's root.
+// An overlay keeps its maker's credentials, and the host's root is nobody in the
+// ID map of the layers.
+func (p *provider) actAsRoot() error {
+	uid, err := hostID(fmt.Sprintf("/proc/%d/uid_map", p.pid))
+	if err != nil {
 		return err
 	}
-	if err := unix.Setns(int(rawFd(ns)), unix.CLONE_NEWNS); err != nil {
+	gid, err := hostID(fmt.Sprintf("/proc/%d/gid_map", p.pid))
+	if err != nil {
 		return err
 	}
-	if err := unix.Fchdir(int(rawFd(root))); err != nil {
-		return err
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&header, &sets[0]); err != nil {
+		return fmt.Errorf("read own capabilities: %w", err)
 	}
-	return unix.Chroot(".")
+	_, gidErr := unix.SetfsgidRetGid(gid)
+	_, uidErr := unix.SetfsuidRetUid(uid)
+	// The change took those effective capabilities that are about files.
+	return errors.Join(gidErr, uidErr, unix.Capset(&header, &sets[0]))
+}
+
+// hostID is what an ID map makes of 0: lines of "inside outside count".
+func hostID(name string) (int, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return 0, fmt.Errorf("read the container's ID map: %w", err)
+	}
+	var inside, outside, count int
+	for line := range strings.Lines(string(text)) {
+		if _, err := fmt.Sscan(line, &inside, &outside, &count); err == nil && inside == 0 {
+			return outside, nil
+		}
+	}
+	return 0, errdefs.ErrInvalidArgument.WithMessage("the container's user namespace has no ID 0: add one to linux.uidMappings and linux.gidMappings")
 }
 
 // usersFor returns a user namespace with the ID map of mount n; nil if it needs

@@ -21,7 +21,10 @@ type anchor struct {
 	dev  uint64
 }
 
-func (b *Builder) remember(fd int, m specs.Mount) error {
+// anchors are those that can be seen.
+type anchors []anchor
+
+func (l *anchors) remember(fd int, m specs.Mount) error {
 	a := anchor{name: path.Clean("/" + m.Destination), proc: m.Type != "sysfs"}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -30,13 +33,13 @@ func (b *Builder) remember(fd int, m specs.Mount) error {
 	a.dev = st.Dev
 	var err error
 	a.fd, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	b.anchors = append(b.anchors, a)
+	*l = append(*l, a)
 	return err
 }
 
 // forget drops the anchors that a new mount covers.
-func (b *Builder) forget(name string) {
-	b.anchors = slices.DeleteFunc(b.anchors, func(a anchor) bool {
+func (l *anchors) forget(name string) {
+	*l = slices.DeleteFunc(*l, func(a anchor) bool {
 		covered := a.name == name || strings.HasPrefix(a.name, name+"/")
 		if covered {
 			unix.Close(a.fd)
@@ -46,8 +49,8 @@ func (b *Builder) forget(name string) {
 }
 
 // isProc is whether the device is that of a proc filesystem of the container.
-func (b *Builder) isProc(dev uint64) bool {
-	return slices.ContainsFunc(b.anchors, func(a anchor) bool { return a.proc && a.dev == dev })
+func (l anchors) isProc(dev uint64) bool {
+	return slices.ContainsFunc(l, func(a anchor) bool { return a.proc && a.dev == dev })
 }
 
 // open opens a path to mask or to make read-only.

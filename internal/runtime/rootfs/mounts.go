@@ -133,7 +133,7 @@ func (b *Builder) filesystem(m specs.Mount, o options) error {
 		return err
 	}
 	if m.Type == "proc" || m.Type == "sysfs" {
-		return b.remember(fd, m)
+		return b.anchors.remember(fd, m)
 	}
 	return nil
 }
@@ -256,12 +256,12 @@ func (b *Builder) attach(fd, target int, m specs.Mount, dir bool) error {
 	if name == "/" {
 		return errors.New("destination can't be '/'")
 	}
-	if name == "/proc" || strings.HasPrefix(name, "/proc/") || b.isProc(st.Dev) {
+	if name == "/proc" || strings.HasPrefix(name, "/proc/") || b.anchors.isProc(st.Dev) {
 		if err := b.inProc(fd, name, m); err != nil {
 			return err
 		}
 	}
-	b.forget(name)
+	b.anchors.forget(name)
 	return mount.Attach(fd, target)
 }
 
@@ -287,7 +287,7 @@ func (b *Builder) inProc(fd int, name string, m specs.Mount) error {
 	if fs.Type != unix.PROC_SUPER_MAGIC {
 		return invalid("%q cannot be mounted because it is not of type proc", m.Destination)
 	}
-	return b.remember(fd, m)
+	return b.anchors.remember(fd, m)
 }
 
 // source is what a mount is of, for messages.

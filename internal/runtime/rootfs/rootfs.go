@@ -25,7 +25,7 @@ type Builder struct {
 	root int // O_PATH on the attached root
 	late int // the first mount that waits for the cgroup
 
-	anchors      []anchor
+	anchors      anchors
 	readOnlyLast []int // mounts that become read-only when all is made
 }
 
