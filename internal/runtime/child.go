@@ -53,19 +53,7 @@ type start struct {
 }
 
 // setUp tells the init what to do, and hands it the doors of its v1 cgroups.
-func (c *child) setUp(config *wire.Config, group *cgroup.Group) error {
-	var doors []*os.File
-	if group != nil {
-		var err error
-		if doors, err = group.Doors(); err != nil {
-			return err
-		}
-	}
-	defer func() {
-		for _, f := range doors {
-			f.Close()
-		}
-	}()
+func (c *child) setUp(config *wire.Config, doors []*os.File) error {
 	config.Doors = len(doors)
 	payload := config.Pack()
 	err := c.conn.sendFiles(wire.Header(wire.Setup, len(payload)), doors)
@@ -73,6 +61,12 @@ func (c *child) setUp(config *wire.Config, group *cgroup.Group) error {
 		_, err = c.conn.Write(payload)
 	}
 	return ignoreGone(err)
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
 }
 
 // start starts an init, which waits for setUp. The caller reaps it.

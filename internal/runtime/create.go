@@ -79,8 +79,9 @@ func (r *Runtime) begin(o CreateOptions, s start, config *wire.Config, back *und
 		back.Add(ch.kill)
 	}
 	warnings, err := group.completed(err)
+	defer closeAll(group.doors)
 	if err == nil {
-		err = ch.setUp(config, s.group)
+		err = ch.setUp(config, group.doors)
 	}
 	if err == nil && o.Started != nil {
 		err = o.Started(ch.pid)
@@ -94,6 +95,8 @@ type newCgroup struct {
 	*cgroup.Group // nil: the container has none of its own
 	done          chan struct{}
 	warnings      []string
+	complete      bool
+	doors         []*os.File
 	err           error
 }
 
@@ -111,6 +114,10 @@ func beginCgroup(o CreateOptions) (*newCgroup, error) {
 	go func() {
 		defer close(n.done)
 		n.warnings, n.err = n.Complete(cgroup.Options{Resources: linux.Resources, Discard: o.DiscardLimits})
+		if n.err == nil {
+			n.complete = true
+			n.doors, n.err = n.Doors()
+		}
 		if n.err != nil {
 			n.err = fmt.Errorf("create cgroup %s: %w", linux.CgroupsPath, n.err)
 		}
@@ -129,7 +136,7 @@ func (n *newCgroup) undo(ctx context.Context) error {
 	switch {
 	case n.Group == nil:
 		return nil
-	case n.err != nil:
+	case !n.complete:
 		n.Discard()
 		return nil
 	}
@@ -186,7 +193,14 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 		return nil, goneOr(target, err)
 	}
 	back.Add(ch.kill)
-	if err := ch.setUp(config, s.group); err != nil {
+	var doors []*os.File
+	if s.group != nil {
+		if doors, err = s.group.Doors(); err != nil {
+			return nil, goneOr(target, err)
+		}
+		defer closeAll(doors)
+	}
+	if err := ch.setUp(config, doors); err != nil {
 		return nil, goneOr(target, err)
 	}
 	if _, err := ch.listen(ctx); err != nil {
