@@ -132,6 +132,11 @@ func (b *Builder) enter() error {
 	if err != nil {
 		return err
 	}
+	if b.spec.InPlace {
+		if err := mount.AttachPath(b.root, "/"); err != nil {
+			return err
+		}
+	}
 	return mount.ChrootTo(b.root, table)
 }
 
@@ -166,7 +171,17 @@ func (b *Builder) attachRoot() error {
 	if err := b.isolate(); err != nil {
 		return fmt.Errorf("make the root file system private: %w", err)
 	}
-	if err := mount.AttachPath(fd, "/"); err != nil {
+	at := "/"
+	if b.spec.InPlace && b.spec.Rootfs == nil {
+		at, err = privatePlace(b.spec.Path)
+		if errors.Is(err, unix.EACCES) {
+			at, err = "/", nil // not for the container's user
+		}
+		if err != nil {
+			return fmt.Errorf("find the place of the root file system: %w", err)
+		}
+	}
+	if err := mount.AttachPath(fd, at); err != nil {
 		return fmt.Errorf("attach the root file system: %w", err)
 	}
 	return nil
