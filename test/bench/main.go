@@ -24,6 +24,7 @@ func run() int {
 	only := flag.String("only", "", "measure only the rows whose name contains this")
 	peers := flag.String("peers", "docker,podman", "which peers to measure against")
 	crowd := flag.Int("crowd", 100, "how many containers run in the rows about many")
+	runtimes := flag.Bool("runtimes", false, "measure the bare OCI runtimes; the peers are then crun,runc")
 	flag.Parse()
 
 	work, err := os.MkdirTemp("", "berth-bench-")
@@ -32,33 +33,44 @@ func run() int {
 		return 1
 	}
 	defer os.RemoveAll(work)
-	systems, stop, err := start(work, strings.Split(*peers, ","))
-	defer stop()
+	list, pause := rows(*crowd), restAfterNetworks
+	var systems []*system
+	if *runtimes {
+		list, pause = runtimeRows(), restAfterRuntimes
+		systems, err = ociRuntimes(work, []string{"crun", "runc"})
+	} else {
+		var stop func()
+		systems, stop, err = start(work, strings.Split(*peers, ","))
+		defer stop()
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	table := map[string]map[string][]float64{} // line → system → figures
 	var lines []line
-	for _, row := range rows(*crowd) {
+	for _, row := range list {
 		if !slices.ContainsFunc(row.lines, func(l line) bool { return strings.Contains(l.name, *only) }) {
 			continue
 		}
 		lines = append(lines, row.lines...)
-		take(row, *rounds, systems, table)
+		take(row, *rounds, pause, systems, table)
 		fmt.Fprintln(os.Stderr, "measured:", row.lines[0].name)
 	}
 	print(systems, lines, table)
 	return 0
 }
 
-// pause lets the kernel take down what the system before had, which it does
+// These let the kernel take down what the system before had, which it does
 // after that has answered: nobody's figure is to hold another's networks.
-const pause = 300 * time.Millisecond
+const (
+	restAfterNetworks = 300 * time.Millisecond
+	restAfterRuntimes = 50 * time.Millisecond
+)
 
 // take measures a row on all systems in turn. The first round warms up and is
 // not counted, but for the long rows.
-func take(row row, rounds int, systems []*system, table map[string]map[string][]float64) {
+func take(row row, rounds int, pause time.Duration, systems []*system, table map[string]map[string][]float64) {
 	first := 0
 	if row.rounds > 0 {
 		rounds, first = min(rounds, row.rounds), 1

@@ -57,7 +57,7 @@ func beside(measure func(*system) (float64, error)) func(*system) (float64, erro
 		if err := s.do("run", "-d", "--name", "beside", "busybox", "sleep", "100000"); err != nil {
 			return 0, err
 		}
-		rest := time.NewTimer(pause)
+		rest := time.NewTimer(restAfterNetworks)
 		<-rest.C
 		figure, err = measure(s)
 		return figure, errors.Join(err, s.remove("beside"))

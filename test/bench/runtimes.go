@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/test/harness"
+)
+
+// ociRuntime is one runtime's command line. All of them run in the same place,
+// where crun takes the cgroups.
+type ociRuntime struct{ *system }
+
+// ociRuntimes are Berth's and the peers', and the bundle they share.
+func ociRuntimes(work string, peers []string) ([]*system, error) {
+	p, err := newPlace(forPodman)
+	if err != nil {
+		return nil, err
+	}
+	// What a create leaves to us must not go to the lab's first process.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, err
+	}
+	image, err := harness.BusyboxTar()
+	if err != nil {
+		return nil, err
+	}
+	rootfs := filepath.Join(work, "rootfs")
+	if err := os.Mkdir(rootfs, 0o755); err != nil {
+		return nil, err
+	}
+	untar := exec.Command("tar", "-xC", rootfs)
+	untar.Stdin = bytes.NewReader(image)
+	if out, err := untar.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("unpack busybox: %w: %s", err, out)
+	}
+	systems := []*system{{name: "berth", client: []string{filepath.Join(os.Getenv("BERTH_BIN"), "berth-runtime")}}}
+	for _, name := range peers {
+		systems = append(systems, &system{name: name, client: []string{name}})
+	}
+	for _, s := range systems {
+		s.place, s.root = p, filepath.Join(work, s.name)
+		s.client = append(s.client, "--root", filepath.Join(s.root, "state"))
+		if err := os.Mkdir(s.root, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	return systems, nil
+}
+
+// bundle writes the configuration of a container with all namespaces that runs
+// args, under a memory limit if that is not 0.
+func (r ociRuntime) bundle(limit int64, args ...string) error {
+	capabilities := []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"}
+	quiet := []string{"nosuid", "noexec", "nodev"}
+	with := func(more ...string) []string { return append(append([]string{}, quiet...), more...) }
+	spec := specs.Spec{
+		Version: "1.0.2", Hostname: "bench",
+		Root: &specs.Root{Path: filepath.Join(filepath.Dir(r.root), "rootfs"), Readonly: true},
+		Process: &specs.Process{Args: args, Cwd: "/", NoNewPrivileges: true, Env: []string{"PATH=/bin"},
+			Capabilities: &specs.LinuxCapabilities{Bounding: capabilities, Permitted: capabilities, Effective: capabilities},
+			Rlimits:      []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Hard: 1024, Soft: 1024}}},
+		Mounts: []specs.Mount{
+			{Destination: "/proc", Type: "proc", Source: "proc"},
+			{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+			{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+			{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: with("mode=1777", "size=65536k")},
+			{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: quiet},
+			{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: with("ro")},
+			{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: with("relatime", "ro")},
+		},
+		Linux: &specs.Linux{
+			CgroupsPath: "/" + r.id(), Resources: &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}},
+			Namespaces:    []specs.LinuxNamespace{{Type: "pid"}, {Type: "network"}, {Type: "ipc"}, {Type: "uts"}, {Type: "mount"}, {Type: "cgroup"}},
+			MaskedPaths:   []string{"/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/scsi", "/sys/firmware"},
+			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
+		},
+	}
+	if limit != 0 {
+		spec.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit}
+	}
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(r.root, "config.json"), text, 0o644)
+}
+
+func (r ociRuntime) id() string { return fmt.Sprintf("bench-%s-%d", r.name, os.Getpid()) }
+
+// life is a whole life in steps, in milliseconds: run of true, and then create,
+// start, exec and delete of what sleeps.
+func life(s *system) ([]float64, error) {
+	r := ociRuntime{s}
+	if err := r.bundle(0, "true"); err != nil {
+		return nil, err
+	}
+	var took []float64
+	step := func(args ...string) error {
+		began := time.Now()
+		err := r.quietly(args...)
+		took = append(took, ms(time.Since(began)))
+		return err
+	}
+	if err := step("run", "--bundle", r.root, r.id()); err != nil {
+		return nil, err
+	}
+	if err := r.bundle(0, "sleep", "100000"); err != nil {
+		return nil, err
+	}
+	pidFile := filepath.Join(r.root, "pid")
+	if err := step("create", "--bundle", r.root, "--pid-file", pidFile, r.id()); err != nil {
+		return nil, err
+	}
+	err := errors.Join(step("start", r.id()), step("exec", r.id(), "true"), r.quietly("kill", r.id(), "KILL"), reap(pidFile))
+	return took, errors.Join(err, step("delete", r.id()))
+}
+
+// quietly keeps no pipe open that the container's processes would hold.
+func (r ociRuntime) quietly(args ...string) error {
+	argv := append(append([]string{}, r.client...), args...)
+	log, err := os.Create(filepath.Join(r.root, "log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := r.place.run(cmd); err != nil {
+		text, _ := os.ReadFile(log.Name())
+		return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, bytes.TrimSpace(text))
+	}
+	return nil
+}
+
+// reap waits for the orphan whose number is in the file.
+func reap(pidFile string) error {
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return err
+	}
+	_, err = syscall.Wait4(pid, nil, 0, nil)
+	return err
+}
+
+// peak is the largest process of a run, the container's own among them. A process
+// begins with the peak of what forked it, so that must be small: busybox.
+func peak(s *system) ([]float64, error) {
+	r := ociRuntime{s}
+	if err := r.bundle(0, "true"); err != nil {
+		return nil, err
+	}
+	argv := append(append([]string{"time", "-v"}, s.client...), "run", "--bundle", s.root, r.id())
+	cmd := exec.Command("busybox", argv...)
+	var out bytes.Buffer
+	cmd.Stderr = &out
+	if err := s.place.run(cmd); err != nil {
+		return nil, fmt.Errorf("run under time: %w: %s", err, out.Bytes())
+	}
+	_, after, _ := strings.Cut(out.String(), "Maximum resident set size (kbytes): ")
+	line, _, _ := strings.Cut(after, "\n")
+	kib, err := strconv.ParseFloat(line, 64)
+	// It takes the kernel's KiB for pages.
+	return []float64{kib / float64(os.Getpagesize()/1024) / 1024}, err
+}
+
+// floor is the lowest memory limit under which true runs, in KiB, found by
+// bisection.
+func floor(s *system) ([]float64, error) {
+	r := ociRuntime{s}
+	low, high := int64(0), int64(64<<10) // KiB: too little, enough
+	for high-low > 64 {
+		middle := (low + high) / 2
+		if err := r.bundle(middle<<10, "true"); err != nil {
+			return nil, err
+		}
+		if r.quietly("run", "--bundle", s.root, r.id()) == nil {
+			high = middle
+			continue
+		}
+		low = middle
+		_ = r.quietly("delete", "--force", r.id()) // if it got as far as that
+	}
+	return []float64{float64(high)}, nil
+}
+
+func runtimeRows() []row {
+	var steps []line
+	for _, name := range []string{"run", "create", "start", "exec", "delete"} {
+		steps = append(steps, line{"runtime: " + name, "ms"})
+	}
+	return []row{
+		{steps, 0, life},
+		{[]line{{"runtime: peak memory of a run", "MiB"}}, 3, peak},
+		{[]line{{"runtime: lowest memory limit", "KiB"}}, 1, floor},
+	}
+}
