@@ -14,8 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-containers/berth/internal/runtime/wire"
+	"github.com/berth-containers/berth/internal/sys/caps"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
 	"github.com/berth-containers/berth/internal/sys/process"
+	"github.com/berth-containers/berth/internal/sys/spawn"
 )
 
 // undoTimeout bounds taking back what failed.
@@ -46,10 +48,12 @@ type start struct {
 	root     *os.File
 	stdio    [3]*os.File
 	terminal bool
-	// The ID maps of a new user namespace.
-	uids, gids []syscall.SysProcIDMap
-	extras     []*os.File // the program's descriptors from 3 on
-	affinity   process.Mask
+	extras   []*os.File // the program's descriptors from 3 on
+	affinity process.Mask
+
+	users  *idMap       // of a new user namespace
+	joins  []spawn.Join // before the init is there
+	become *[2]uint32   // the init's user and group, if joins have a user namespace
 }
 
 // setUp tells the init what to do, and hands it the doors of its v1 cgroups.
@@ -94,8 +98,14 @@ func (r *Runtime) start(s start) (c *child, err error) {
 		}
 	}
 	pidfd := -1
-	attr := &syscall.ProcAttr{Env: initEnv[:], Sys: &syscall.SysProcAttr{Cloneflags: uintptr(s.clone), PidFD: &pidfd,
-		UidMappings: s.uids, GidMappings: s.gids, GidMappingsEnableSetgroups: true}}
+	attr := &syscall.ProcAttr{Env: initEnv[:], Sys: &syscall.SysProcAttr{Cloneflags: uintptr(s.clone), PidFD: &pidfd}}
+	if s.clone&unix.CLONE_NEWUSER != 0 {
+		attr.Env = append(attr.Env, wire.UserEnv+"=new")
+		// Nobody is root there yet, whom execve would leave the capabilities.
+		for c := range caps.Names() {
+			attr.Sys.AmbientCaps = append(attr.Sys.AmbientCaps, uintptr(c))
+		}
+	}
 	for _, f := range files {
 		attr.Files = append(attr.Files, rawFd(f))
 	}
@@ -108,7 +118,13 @@ func (r *Runtime) start(s start) (c *child, err error) {
 	if err := unix.SetNonblock(pidfd, true); err != nil {
 		return nil, err
 	}
-	return &child{pid: pid, pidfd: os.NewFile(uintptr(pidfd), "pidfd"), conn: ours}, nil
+	c = &child{pid: pid, pidfd: os.NewFile(uintptr(pidfd), "pidfd"), conn: ours}
+	if s.users != nil {
+		if err := s.users.write(pid); err != nil {
+			return nil, errors.Join(err, c.kill(context.Background()))
+		}
+	}
+	return c, nil
 }
 
 // rawFd is f's descriptor; unlike Fd it leaves a non-blocking one as it is.
@@ -141,9 +157,10 @@ func numbers(extras []*os.File) []int {
 
 // fork starts the process, in the pid namespace that is to be joined, if any.
 func (s start) fork(r *Runtime, attr *syscall.ProcAttr) (int, error) {
+	var dir *os.File
 	if s.group != nil && s.group.Dir() != "" {
-		dir, err := os.Open(s.group.Dir())
-		if err != nil {
+		var err error
+		if dir, err = os.Open(s.group.Dir()); err != nil {
 			return 0, fmt.Errorf("open cgroup: %w", err)
 		}
 		defer dir.Close()
@@ -156,6 +173,9 @@ func (s start) fork(r *Runtime, attr *syscall.ProcAttr) (int, error) {
 			return 0, fmt.Errorf("start the container init: %w", err)
 		}
 		return pid, nil
+	}
+	if len(s.joins) > 0 {
+		run = func() (int, error) { return s.ahead(r, attr, dir) }
 	}
 	if s.affinity != nil {
 		run = onProcessors(s.affinity, run)
@@ -197,6 +217,21 @@ func onProcessors(processors process.Mask, fork func() (int, error)) func() (int
 		}
 		return pid, err
 	}
+}
+
+// ahead starts the process in namespaces that are joined before.
+func (s start) ahead(r *Runtime, attr *syscall.ProcAttr, group *os.File) (int, error) {
+	pid, err := spawn.Start(spawn.Program{Binary: int(rawFd(r.init)), Args: []string{"berth-init"}, Env: attr.Env, Files: attr.Files,
+		Joins: s.joins, Become: s.become, Clone: s.clone, Cgroup: group})
+	if err != nil {
+		return 0, fmt.Errorf("start the container init: %w", err)
+	}
+	// It is not reaped by anybody but the caller, so the number is its.
+	*attr.Sys.PidFD, err = unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return 0, fmt.Errorf("open the container init: %w", err)
+	}
+	return pid, nil
 }
 
 // inPidNamespace calls fork on a thread whose children are born in ns. A thread

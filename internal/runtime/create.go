@@ -33,6 +33,16 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, er
 	defer back.OnError(ctx, &err)
 	c := &Container{ID: o.ID, CgroupPath: o.Spec.Linux.CgroupsPath}
 	s := start{clone: p.clone, pidNS: p.pidPath, extra: o.Gate, stdio: o.Stdio, terminal: o.Spec.Process.Terminal, extras: o.ExtraFiles}
+	if p.ahead() {
+		files, err := s.join(p, o.Spec.Linux)
+		defer closeAll(files)
+		if err != nil {
+			return nil, err
+		}
+	}
+	if p.clone&unix.CLONE_NEWUSER != 0 {
+		s.users = &idMap{o.Spec.Linux.UIDMappings, o.Spec.Linux.GIDMappings}
+	}
 	ch, warnings, err := r.begin(o, s, config, &back)
 	if err != nil {
 		return nil, err
@@ -171,23 +181,21 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 		return nil, err
 	}
 	defer target.Close()
-	root, err := rootOf(o.Pid, target)
-	if err != nil {
-		return nil, goneOr(target, err)
-	}
-	defer root.Close()
 	var back undo.Stack
 	defer back.OnError(ctx, &err)
-	s := start{extra: target, root: root, stdio: o.Stdio, terminal: o.Process.Terminal, extras: o.ExtraFiles, affinity: initial}
-	if p.all&unix.CLONE_NEWPID != 0 {
-		s.pidOf = o.Pid
-	}
+	config := &wire.Config{Exec: true, Process: o.Process, Attributes: attrs, Seccomp: filter,
+		Preserved: numbers(o.ExtraFiles), ListenFDs: o.ListenFDs}
+	s := start{extra: target, stdio: o.Stdio, terminal: o.Process.Terminal, extras: o.ExtraFiles, affinity: initial}
 	if o.CgroupPath != "" {
 		s.group = cgroup.Open(o.CgroupPath)
 	}
-	// The init joins the pid namespace by being born in it.
-	config := &wire.Config{Exec: true, ExecFlags: p.all &^ unix.CLONE_NEWPID, Process: o.Process, Attributes: attrs, Seccomp: filter,
-		Preserved: numbers(o.ExtraFiles), ListenFDs: o.ListenFDs}
+	s.enter(config, p, o)
+	if !config.Joined {
+		if s.root, err = rootOf(o.Pid, target); err != nil {
+			return nil, goneOr(target, err)
+		}
+		defer s.root.Close()
+	}
 	ch, err := r.start(s)
 	if err != nil {
 		return nil, goneOr(target, err)

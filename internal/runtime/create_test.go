@@ -214,9 +214,6 @@ func TestFailures(t *testing.T) {
 		{name: "directory on a file", args: []string{"true"}, change: func(s *specs.Spec) {
 			s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: "/tmp", Destination: "/etc/passwd"})
 		}, kind: func(error) bool { return true }, text: "are you trying to mount a directory onto a file"},
-		{name: "user namespace", args: []string{"true"}, change: func(s *specs.Spec) {
-			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "user"})
-		}, kind: errdefs.IsNotImplemented, text: "user namespaces are not supported"},
 		{name: "profile", args: []string{"true"}, change: func(s *specs.Spec) { s.Process.ApparmorProfile = "docker-default" },
 			kind: errdefs.IsInvalidArgument, text: `process.apparmorProfile "docker-default": AppArmor is not enabled on this host`},
 		{name: "sysctl of the host", args: []string{"true"}, change: func(s *specs.Spec) {

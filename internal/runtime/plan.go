@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -20,6 +21,7 @@ var namespaceFlags = map[specs.LinuxNamespaceType]int{
 	specs.PIDNamespace: unix.CLONE_NEWPID, specs.NetworkNamespace: unix.CLONE_NEWNET,
 	specs.MountNamespace: unix.CLONE_NEWNS, specs.IPCNamespace: unix.CLONE_NEWIPC,
 	specs.UTSNamespace: unix.CLONE_NEWUTS, specs.CgroupNamespace: unix.CLONE_NEWCGROUP,
+	specs.UserNamespace: unix.CLONE_NEWUSER, specs.TimeNamespace: unix.CLONE_NEWTIME,
 }
 
 // plan is how a specification's namespaces come about.
@@ -28,7 +30,22 @@ type plan struct {
 	joins   []wire.Join // by the init
 	pidPath string      // joined before the clone: it takes effect for children
 	cgroup  bool        // a new cgroup namespace, made once the cgroup is joined
+	time    bool        // a new time namespace, which the program's execve enters
 	all     int         // every namespace that is not the host's
+}
+
+// ahead is whether namespaces are joined before the init is there: with a user
+// namespace since it takes or ends the right to join others, and since a process
+// with threads can join neither it nor a time namespace.
+func (p plan) ahead() bool {
+	joined := 0
+	for _, j := range p.joins {
+		joined |= j.Flag
+	}
+	if p.pidPath != "" {
+		joined |= unix.CLONE_NEWPID
+	}
+	return joined&(unix.CLONE_NEWUSER|unix.CLONE_NEWTIME) != 0 || p.clone&unix.CLONE_NEWUSER != 0 && joined != 0
 }
 
 func newPlan(spec *specs.Spec) (plan, error) {
@@ -39,7 +56,7 @@ func newPlan(spec *specs.Spec) (plan, error) {
 	for _, ns := range spec.Linux.Namespaces {
 		flag, ok := namespaceFlags[ns.Type]
 		if !ok {
-			return p, errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("%s namespaces are not supported by this version", ns.Type))
+			return p, invalid("linux.namespaces has no type %q: use one of cgroup ipc mount network pid time user uts", ns.Type)
 		}
 		if p.all&flag != 0 {
 			return p, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("the %s namespace is named twice", ns.Type))
@@ -52,6 +69,8 @@ func newPlan(spec *specs.Spec) (plan, error) {
 			p.joins = append(p.joins, wire.Join{Flag: flag, Path: ns.Path})
 		case flag == unix.CLONE_NEWCGROUP:
 			p.cgroup = true
+		case flag == unix.CLONE_NEWTIME:
+			p.time = true
 		default:
 			p.clone |= flag
 		}
@@ -72,10 +91,8 @@ func unsupported(spec *specs.Spec) string {
 		set  bool
 		name string
 	}{
-		{len(linux.UIDMappings)+len(linux.GIDMappings) > 0, "linux.uidMappings"},
 		{linux.IntelRdt != nil, "linux.intelRdt"},
 		{len(linux.NetDevices) > 0, "linux.netDevices"},
-		{len(linux.TimeOffsets) > 0, "linux.timeOffsets"},
 	} {
 		if row.set {
 			return row.name
@@ -88,7 +105,7 @@ func validate(spec *specs.Spec, p plan) error {
 	if p.all&unix.CLONE_NEWUTS == 0 && (spec.Hostname != "" || spec.Domainname != "") {
 		return errdefs.ErrInvalidArgument.WithMessage("unable to set hostname without a private UTS namespace")
 	}
-	if err := validateMounts(spec.Linux); err != nil {
+	if err := cmp.Or(validateMounts(spec.Linux), validateUsers(spec.Linux, p), validateTimes(spec.Linux, p)); err != nil {
 		return err
 	}
 	for key := range spec.Linux.Sysctl {
@@ -132,6 +149,8 @@ func (r *Runtime) config(o CreateOptions, p plan) (*wire.Config, error) {
 		Attributes: attrs,
 		Process:    o.Spec.Process, Seccomp: filter, Gate: o.Gate != nil,
 		Preserved: numbers(o.ExtraFiles), ListenFDs: o.ListenFDs,
+		User: p.all&unix.CLONE_NEWUSER != 0, UID: first(l.UIDMappings), GID: first(l.GIDMappings),
+		NewTime: p.time, TimeOffsets: timeOffsets(l),
 		Joins: p.joins, NewNet: p.clone&unix.CLONE_NEWNET != 0, NewCgroup: p.cgroup, CgroupV2: r.unified(),
 		Hostname: o.Spec.Hostname, Domainname: o.Spec.Domainname, Sysctl: sysctls(l.Sysctl),
 		SharedMount: p.clone&unix.CLONE_NEWNS == 0,
@@ -153,6 +172,10 @@ func (r *Runtime) config(o CreateOptions, p plan) (*wire.Config, error) {
 		return nil, err
 	}
 	c.KeepKeyring, c.Root.InPlace = o.KeepKeyring, len(c.Hooks.Create) > 0
+	if p.ahead() {
+		// What is mounted as the cgroup is the caller's view, until the mounts are made.
+		c.Joins = slices.DeleteFunc(slices.Clone(p.joins), func(j wire.Join) bool { return j.Flag != unix.CLONE_NEWCGROUP })
+	}
 	c.Root.Mounts = absoluteSources(c.Root.Mounts, o.Bundle)
 	return c, nil
 }

@@ -11,7 +11,6 @@ import (
 	"syscall"
 
 	"github.com/containerd/errdefs"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-containers/berth/internal/runtime/rootfs"
@@ -72,7 +71,7 @@ func (p *provider) provide(n int) (int, error) {
 	go func() {
 		runtime.LockOSThread() // and never unlock: nothing else may run on it
 		fd, err := -1, enter(ns, root)
-		if err == nil && n == rootfs.Root {
+		if err == nil && n == rootfs.Root && p.root.Rootfs != nil {
 			err = p.actAsRoot()
 		}
 		if err == nil {
@@ -176,18 +175,10 @@ func (p *provider) close() {
 // newUsers makes a user namespace with an ID map: an init is born there, and
 // ends as soon as the namespace is held.
 func (r *Runtime) newUsers(m rootfs.IDMap) (_ *os.File, err error) {
-	c, err := r.start(start{clone: unix.CLONE_NEWUSER, uids: idMaps(m.UIDs), gids: idMaps(m.GIDs)})
+	c, err := r.start(start{clone: unix.CLONE_NEWUSER, users: &idMap{m.UIDs, m.GIDs}})
 	if err != nil {
 		return nil, fmt.Errorf("make a user namespace with the ID map of the mount: %w", err)
 	}
 	defer func() { err = errors.Join(err, c.kill(context.Background())) }()
 	return os.Open(fmt.Sprintf("/proc/%d/ns/user", c.pid))
-}
-
-func idMaps(list []specs.LinuxIDMapping) []syscall.SysProcIDMap {
-	var maps []syscall.SysProcIDMap
-	for _, m := range list {
-		maps = append(maps, syscall.SysProcIDMap{ContainerID: int(m.ContainerID), HostID: int(m.HostID), Size: int(m.Size)})
-	}
-	return maps
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -99,8 +100,11 @@ func Main() int {
 
 // run returns only with an error.
 func (s *starter) run() error {
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("protect the init: %w", err)
+	// As long as the user namespace has no map, nobody else can be in it.
+	if os.Getenv(wire.UserEnv) == "" {
+		if err := protect(); err != nil {
+			return err
+		}
 	}
 	if err := unix.CloseRange(3, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close descriptors at execve: %w", err)
@@ -113,6 +117,11 @@ func (s *starter) run() error {
 	s.doors = in.files
 	if err := s.config.Unpack(payload); err != nil {
 		return fmt.Errorf("read the configuration: %w", err)
+	}
+	if s.config.User {
+		if err := s.enterUser(); err != nil {
+			return err
+		}
 	}
 	if _, err := unix.Setsid(); err != nil {
 		return fmt.Errorf("start a session: %w", err)
@@ -173,6 +182,11 @@ func (s *starter) create() error {
 	c := &s.config
 	if err := joinNamespaces(c.Joins); err != nil {
 		return err
+	}
+	if c.NewTime {
+		if err := newTime(c.TimeOffsets); err != nil {
+			return err
+		}
 	}
 	if c.NewNet {
 		if err := loopbackUp(); err != nil {
@@ -288,6 +302,9 @@ func (s *starter) enter() error {
 	if err := s.affinity(); err != nil {
 		return err
 	}
+	if s.config.Joined {
+		return s.entered()
+	}
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("leave the shared file system state: %w", err)
 	}
@@ -308,6 +325,20 @@ func (s *starter) enter() error {
 	if !isRoot {
 		if err := errors.Join(unix.Fchdir(wire.RootDir), unix.Chroot(".")); err != nil {
 			return fmt.Errorf("enter the container's root: %w", err)
+		}
+	}
+	if err := s.console(); err != nil {
+		return err
+	}
+	return s.workingDir()
+}
+
+// entered is the rest if the runtime joined the mount namespace: the working
+// directory is its root.
+func (s *starter) entered() error {
+	if s.config.ExecFlags != 0 {
+		if err := unix.Setns(wire.Extra, s.config.ExecFlags); err != nil {
+			return fmt.Errorf("join the container's namespaces: %w", err)
 		}
 	}
 	if err := s.console(); err != nil {

@@ -140,7 +140,7 @@ func (s *starter) become(u passwd.User, sets caps.Sets) error {
 	if err := caps.DropBounding(sets.Bounding); err != nil {
 		return err
 	}
-	if err := setUser(u); err != nil {
+	if err := s.setUser(u); err != nil {
 		return err
 	}
 	filter := s.config.Seccomp
@@ -170,28 +170,50 @@ func (s *starter) become(u passwd.User, sets caps.Sets) error {
 
 // setUser changes the thread's user; package syscall's calls would change all
 // threads, with signals.
-func setUser(u passwd.User) error {
+func (s *starter) setUser(u passwd.User) error {
 	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("keep capabilities: %w", err)
 	}
-	var list unsafe.Pointer
-	if len(u.Groups) > 0 {
-		list = unsafe.Pointer(&u.Groups[0])
-	}
-	if _, _, e := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(u.Groups)), uintptr(list), 0); e != 0 {
-		return fmt.Errorf("set groups %v: %w", u.Groups, e)
+	if err := s.setGroups(u.Groups); err != nil {
+		return err
 	}
 	gid, uid := uintptr(u.GID), uintptr(u.UID)
 	if _, _, e := unix.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid); e != 0 {
-		return fmt.Errorf("set group %d: %w", u.GID, e)
+		return fmt.Errorf("set group %d: %w", u.GID, unmapped(e, s.config.User, "gidMappings"))
 	}
 	if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid); e != 0 {
-		return fmt.Errorf("set user %d: %w", u.UID, e)
+		return fmt.Errorf("set user %d: %w", u.UID, unmapped(e, s.config.User, "uidMappings"))
 	}
 	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("keep capabilities: %w", err)
 	}
 	return nil
+}
+
+func (s *starter) setGroups(groups []uint32) error {
+	var list unsafe.Pointer
+	if len(groups) > 0 {
+		list = unsafe.Pointer(&groups[0])
+	}
+	_, _, e := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(list), 0)
+	switch {
+	case e == 0:
+		return nil
+	case e == unix.EPERM && s.config.User && len(groups) == 0:
+		return nil // the map of a user who may not leave groups: they stay, unknown in the container
+	case e == unix.EPERM && s.config.User:
+		return &wire.Failure{Cause: wire.Invalid, Message: fmt.Sprintf("the groups %v cannot be set: in this user namespace setgroups is denied, "+
+			"since linux.gidMappings maps the own group only; take the groups out, or map more", groups)}
+	}
+	return fmt.Errorf("set groups %v: %w", groups, unmapped(e, s.config.User, "gidMappings"))
+}
+
+// unmapped explains why an ID is refused in a user namespace.
+func unmapped(e unix.Errno, user bool, field string) error {
+	if e == unix.EINVAL && user {
+		return &wire.Failure{Cause: wire.Invalid, Message: "linux." + field + " does not map it"}
+	}
+	return e
 }
 
 // chownStdio lets the user open /dev/stdout again. A descriptor that cannot be

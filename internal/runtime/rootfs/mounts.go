@@ -185,6 +185,11 @@ func (b *Builder) create(m specs.Mount, o options) (int, error) {
 		attr &^= unix.MOUNT_ATTR_RDONLY
 	}
 	fd, err := mount.New(m.Type, params, attr)
+	if errors.Is(err, unix.EINVAL) && m.Type == "devpts" {
+		// A user namespace may not map the group of terminals: they keep the own one.
+		params = slices.DeleteFunc(params, func(p mount.Param) bool { return p.Key == "gid" })
+		fd, err = mount.New(m.Type, params, attr)
+	}
 	if errors.Is(err, unix.EPERM) {
 		if own := b.hostsOwn(m.Type, o); own >= 0 {
 			return own, nil

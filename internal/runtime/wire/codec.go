@@ -121,9 +121,16 @@ func (c *Config) pack(p *packer) {
 	integer(p, &c.Doors)
 	list(p, &c.Preserved, integer[int])
 	integer(p, &c.ListenFDs)
-	for _, b := range []*bool{&c.Gate, &c.NewNet, &c.NewCgroup, &c.CgroupV2, &c.SharedMount} {
+	for _, b := range []*bool{&c.Gate, &c.User, &c.Joined, &c.NewTime, &c.NewNet, &c.NewCgroup, &c.CgroupV2, &c.SharedMount} {
 		p.bool(b)
 	}
+	integer(p, &c.UID)
+	integer(p, &c.GID)
+	list(p, &c.TimeOffsets, func(p *packer, o *TimeOffset) {
+		p.string(&o.Clock)
+		integer(p, &o.Secs)
+		integer(p, &o.Nanosecs)
+	})
 	list(p, &c.Joins, func(p *packer, j *Join) {
 		integer(p, &j.Flag)
 		p.string(&j.Path)

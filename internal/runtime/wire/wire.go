@@ -65,6 +65,16 @@ type Config struct {
 	Preserved []int
 	ListenFDs int
 
+	// User says that the namespaces are those of a user namespace that is not the
+	// runtime's; the container is made as its UID and GID.
+	User     bool
+	UID, GID uint32
+	// Joined says that the mount namespace was joined before the init started.
+	Joined bool
+
+	NewTime     bool
+	TimeOffsets []TimeOffset
+
 	Joins       []Join
 	NewNet      bool
 	NewCgroup   bool
@@ -83,6 +93,17 @@ type ContainerHooks struct {
 	Runtime                     bool // there are some of the runtime's
 	Create, Start               []specs.Hook
 	CreatingState, CreatedState string // JSON, but the pid
+}
+
+// UserEnv is set in the environment of an init whose user namespace has no map
+// yet: who writes it may be a program that looks who the process belongs to.
+const UserEnv = "BERTH_USER"
+
+// TimeOffset is what a time namespace adds to a clock.
+type TimeOffset struct {
+	Clock    string
+	Secs     int64
+	Nanosecs uint32
 }
 
 // Sysctl is a kernel parameter.

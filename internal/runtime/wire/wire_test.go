@@ -34,6 +34,7 @@ func full() *Config {
 			Personality: ptr(uint32(12)), Label: process.Label{AppArmor: "a", SELinux: "s"},
 		},
 		ListenFDs: 2, NewNet: true, NewCgroup: true, CgroupV2: true, SharedMount: true,
+		User: true, UID: 11, GID: 12, Joined: true, NewTime: true, TimeOffsets: []TimeOffset{{"monotonic", -5, 6}},
 		Joins: []Join{{Flag: 1 << 30, Path: "/proc/1/ns/net"}}, Hostname: "h", Domainname: "d", Sysctl: []Sysctl{{"net.x", "1"}},
 		Root: Root{
 			Path: "/r", Rootfs: &oci.Rootfs{Lowers: []string{"l"}, Upper: "u", Work: "w", Host: true, Hidden: []string{"/etc/shadow"}},
