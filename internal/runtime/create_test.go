@@ -301,10 +301,20 @@ func TestNoPivot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, propagation := range []string{"", "rshared"} {
+	for _, tc := range []struct {
+		propagation string
+		hooked      bool
+	}{{"", false}, {"rshared", false}, {"", true}} {
 		s := spec("sh", "-c", "ls / | wc -l; cat /proc/1/comm; cd /proc/1/root/../..; ls /bin/plain; grep -c ' - sysfs ' /proc/self/mountinfo; grep -c ' - proc ' /proc/self/mountinfo")
-		s.Linux.RootfsPropagation, s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = propagation, nil, nil
-		out, code, err := runOptions(t, runtime.CreateOptions{ID: "nopivot", Spec: s, Rootfs: rootfs(t), NoPivot: true})
+		s.Linux.RootfsPropagation, s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = tc.propagation, nil, nil
+		o := runtime.CreateOptions{ID: "nopivot", Spec: s, NoPivot: true}
+		if tc.hooked {
+			o.Bundle, _ = bundleRoot(t)
+			s.Root, s.Hooks = &specs.Root{Path: "root"}, &specs.Hooks{CreateContainer: []specs.Hook{{Path: "/bin/true"}}}
+		} else {
+			o.Rootfs = rootfs(t)
+		}
+		out, code, err := runOptions(t, o)
 		if err != nil || code != 0 || out != "8\nsh\n/bin/plain\n1\n1\n" {
 			t.Fatalf("%q, code %d, %v", out, code, err)
 		}

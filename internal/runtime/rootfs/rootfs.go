@@ -128,14 +128,14 @@ func (b *Builder) enter() error {
 	if !b.spec.NoPivot {
 		return mount.PivotTo(b.root)
 	}
-	table, err := mountTable()
-	if err != nil {
-		return err
-	}
 	if b.spec.InPlace {
 		if err := mount.AttachPath(b.root, "/"); err != nil {
 			return err
 		}
+	}
+	table, err := mountTable()
+	if err != nil {
+		return err
 	}
 	return mount.ChrootTo(b.root, table)
 }
