@@ -73,3 +73,41 @@ func TestOOMKill(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The cgroup is shown as the root of its hierarchy, read-only or not, and
+// without a namespace on v1 as the own part of the host's.
+func TestCgroupMounts(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		options []string
+		shared  bool
+		want    string
+	}{
+		{"read-only", []string{"ro", "nosuid"}, false, "/ Read-only file system"},
+		{"writable", []string{"nosuid"}, false, "/"},
+		{"of the host", []string{"ro"}, true, "own Read-only file system"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := spec("sh", "-c", `at=/sys/fs/cgroup/pids; test -d $at || at=/sys/fs/cgroup
+				while read -r a b c root point rest; do test "$point" = $at && echo $root; done </proc/self/mountinfo
+				mkdir $at/below 2>&1 | while read a b c d e; do echo "${e##*: }"; done; rm -r $at/below 2>/dev/null; true`)
+			s.Linux.CgroupsPath = cgroupPath(t)
+			for i := range s.Mounts {
+				if s.Mounts[i].Type == "cgroup" {
+					s.Mounts[i].Options = tc.options
+				}
+			}
+			own := "/"
+			if tc.shared {
+				s.Linux.Namespaces = s.Linux.Namespaces[:5]
+				if cgroup.Detect() != cgroup.V2 {
+					own = s.Linux.CgroupsPath
+				}
+			}
+			want := strings.Replace(tc.want, "own", own, 1)
+			if got := strings.Join(strings.Fields(must(t, s, rootfs(t))), " "); !strings.HasPrefix(got, strings.Fields(want)[0]) || strings.Contains(got, "Read-only") != strings.Contains(want, "Read-only") {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}

@@ -125,7 +125,7 @@ func (s *stand) layers(r *oci.Rootfs) (*oci.Rootfs, error) {
 		return mapped, nil
 	}
 	common := commonDir(r.Upper, r.Work)
-	at, err := s.layer(common)
+	at, err := s.layer(common + "/")
 	mapped.Upper, mapped.Work = at+strings.TrimPrefix(r.Upper, common), at+strings.TrimPrefix(r.Work, common)
 	return mapped, err
 }

@@ -37,3 +37,48 @@ func TestParseHierarchies(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestHierarchyNames(t *testing.T) {
+	for _, tc := range []struct {
+		controllers, dir string
+		links            []string
+	}{
+		{"", "unified", nil}, {"pids", "pids", nil}, {"name=systemd", "systemd", nil},
+		{"cpu,cpuacct", "cpu,cpuacct", []string{"cpu", "cpuacct"}}, {"net_cls,net_prio", "net_cls,net_prio", []string{"net_cls", "net_prio"}},
+	} {
+		if dir, links := (hierarchy{controllers: tc.controllers}).names(); dir != tc.dir || !reflect.DeepEqual(links, tc.links) {
+			t.Errorf("%q: %s, %q", tc.controllers, dir, links)
+		}
+	}
+}
+
+func FuzzParseHierarchies(f *testing.F) {
+	f.Add("9:name=systemd:/a:b\n4:cpu,cpuacct:/\n0::/x\nbroken\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, h := range parseHierarchies(s) {
+			h.names()
+		}
+	})
+}
+
+func FuzzParseOptions(f *testing.F) {
+	f.Add("rro", "rbind")
+	f.Add("r", "")
+	f.Add("ridmap", "mode=755")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		o := parseOptions(specs.Mount{Options: []string{a, b}})
+		if both := o.attr.Set & o.attr.Clear &^ unix.MOUNT_ATTR__ATIME; both != 0 {
+			t.Fatalf("set and cleared: %+v", o.attr)
+		}
+	})
+}
+
+func TestCommonDir(t *testing.T) {
+	for _, tc := range []struct{ a, b, want string }{
+		{"/s/1/fs", "/s/1/work", "/s/1"}, {"/s/1/fs", "/s/10/work", "/s"}, {"/a/fs", "/b/work", ""}, {"/a", "/b", ""},
+	} {
+		if got := commonDir(tc.a, tc.b); got != tc.want {
+			t.Errorf("%s and %s: %q, want %q", tc.a, tc.b, got, tc.want)
+		}
+	}
+}
