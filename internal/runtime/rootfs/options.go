@@ -51,6 +51,22 @@ var meaningless = []string{"", "defaults", "silent", "loud", "iversion", "noiver
 // ofSuperblock are options of every filesystem, which a bind cannot change.
 var ofSuperblock = []string{"sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime"}
 
+// ofBuilder are the options that say how a mount is made.
+var ofBuilder = []string{"bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap"}
+
+// OptionNames lists the options that have a meaning for every type of mount.
+func OptionNames() []string {
+	names := slices.Concat(ofBuilder, ofSuperblock, meaningless[1:])
+	for name := range attributes {
+		names = append(names, name, "r"+name)
+	}
+	for name := range propagations {
+		names = append(names, name, "r"+name)
+	}
+	slices.Sort(names)
+	return names
+}
+
 func parseOptions(m specs.Mount) options {
 	o := options{bind: m.Type == "bind", mapped: len(m.UIDMappings)+len(m.GIDMappings) > 0}
 	for _, name := range m.Options {

@@ -82,3 +82,12 @@ func TestCommonDir(t *testing.T) {
 		}
 	}
 }
+
+// Each name that is listed is taken, and not handed to the filesystem.
+func TestOptionNames(t *testing.T) {
+	for _, name := range OptionNames() {
+		if o := parseOptions(specs.Mount{Type: "bind", Options: []string{name}}); len(o.data) > 0 || name == "" {
+			t.Errorf("%q is not known", name)
+		}
+	}
+}
