@@ -50,6 +50,8 @@ func commands() []command {
 		{"list", "[--format table|json] [--quiet]", runList},
 		{"pause", "ID", runPause},
 		{"resume", "ID", runResume},
+		{"update", "[flags] ID", runUpdate},
+		{"events", "[--interval TIME] [--stats] ID", runEvents},
 		{"spec", "[--bundle DIR] [--rootless]", runSpec},
 		{"features", "", runFeatures},
 	}
@@ -72,7 +74,7 @@ func Main(args []string, initBinary string) int {
 
 func (e *env) main(args []string) error {
 	global := flag.NewFlagSet("berth-runtime", flag.ContinueOnError)
-	global.SetOutput(e.err)
+	global.SetOutput(io.Discard)
 	global.StringVar(&e.store.Root, "root", "/run/berth-runtime", "directory of the containers' states")
 	global.StringVar(&e.log.path, "log", "", "file for warnings and errors")
 	global.StringVar(&e.log.format, "log-format", "text", "text or json")
@@ -82,9 +84,13 @@ func (e *env) main(args []string) error {
 	var showVersion bool
 	global.BoolVar(&showVersion, "version", false, "print the version")
 	global.BoolVar(&showVersion, "v", false, "print the version")
-	global.Usage = func() { e.usage(global) }
-	if err := global.Parse(args); err != nil {
-		return ignoreHelp(err)
+	err := global.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		e.usage(global)
+		return nil
+	}
+	if err != nil {
+		return err
 	}
 	if err := oneOf("--log-format", e.log.format, "text", "json"); err != nil {
 		return err
@@ -111,20 +117,17 @@ func (e *env) main(args []string) error {
 
 func (e *env) run(c command, args []string) error {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
-	flags.SetOutput(e.err)
-	flags.Usage = func() {
-		fmt.Fprintf(e.err, "usage: berth-runtime %s %s\n", c.name, c.usage)
-		flags.PrintDefaults()
-	}
+	flags.SetOutput(io.Discard)
 	e.log.debug("%s %q", c.name, args)
-	return ignoreHelp(c.run(e, flags, args))
-}
-
-func ignoreHelp(err error) error {
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
+	err := c.run(e, flags, args)
+	if !errors.Is(err, flag.ErrHelp) {
+		return err
 	}
-	return err
+	e.code = 0
+	fmt.Fprintf(e.err, "usage: berth-runtime %s %s\n", c.name, c.usage)
+	flags.SetOutput(e.err)
+	flags.PrintDefaults()
+	return nil
 }
 
 func (e *env) usage(global *flag.FlagSet) {
@@ -132,6 +135,7 @@ func (e *env) usage(global *flag.FlagSet) {
 	for _, c := range commands() {
 		fmt.Fprintf(e.err, "  %s %s\n", c.name, c.usage)
 	}
+	global.SetOutput(e.err)
 	global.PrintDefaults()
 }
 
