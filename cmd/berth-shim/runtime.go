@@ -28,6 +28,7 @@ func (c containers) Create(ctx context.Context, o supervisor.Container) (supervi
 			err := made.Start()
 			return made.Warnings, err
 		},
+		Abort: made.Abort,
 	}, nil
 }
 

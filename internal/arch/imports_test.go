@@ -18,7 +18,7 @@ var layers = []string{
 	"sys",
 	"oci container",
 	"runtime shim logs snapshot distribution network volume events",
-	"image spec",
+	"archive image spec",
 	"engine",
 	"config",
 	"api cli",

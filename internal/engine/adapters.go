@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
 	"syscall"
 
 	"github.com/berth-containers/berth/internal/container"
@@ -69,6 +70,11 @@ func (s supervisor) Start(ctx context.Context, r shim.StartRequest) (answer shim
 func (s supervisor) Exec(ctx context.Context, r shim.ExecRequest) (pid int, err error) {
 	err = s.reach(ctx, func() error { pid, err = s.Client.Exec(ctx, r); return err })
 	return pid, err
+}
+
+func (s supervisor) Mounts(ctx context.Context, r shim.MountsRequest) (ns *os.File, err error) {
+	err = s.reach(ctx, func() error { ns, err = s.Client.Mounts(ctx, r); return err })
+	return ns, err
 }
 
 func (s supervisor) Signal(ctx context.Context, id, execID string, sig syscall.Signal) error {

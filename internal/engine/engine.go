@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -64,11 +65,17 @@ type Watch interface {
 	Respawn(ctx context.Context) error
 }
 
+// Mounts reaches what containers see as files.
+type Mounts interface {
+	Mounts(ctx context.Context, r shim.MountsRequest) (*os.File, error)
+}
+
 // Supervisor is the shim as the engine needs it.
 type Supervisor interface {
 	Processes
 	Stdio
 	Watch
+	Mounts
 }
 
 // Networks gives containers their place on the bridge.
@@ -84,6 +91,7 @@ type Images interface {
 	Get(ctx context.Context, ref string) (image.Image, error)
 	List(ctx context.Context) ([]image.Image, error)
 	Remove(ctx context.Context, ref string, force bool, inUse func(digest.Digest) (container string)) ([]image.Removed, error)
+	Commit(ctx context.Context, c image.Commit, layer func(io.Writer) error) (digest.Digest, error)
 }
 
 // Rootfs makes containers' root filesystems.
@@ -110,6 +118,7 @@ type Engine struct {
 	queries // list, inspect, top, info
 	objects // volumes, networks, images, events
 	pruning // what nobody uses
+	filing  // containers' files
 }
 
 // core is what all verbs share.
@@ -169,7 +178,7 @@ func New(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (_ *Engin
 	if c.volumes, err = volume.Open(filepath.Join(cfg.DataRoot, "volumes"), log); err != nil {
 		return nil, err
 	}
-	e := &Engine{verbs{c}, streams{c}, queries{c}, objects{core: c, lock: lock}, pruning{c}}
+	e := &Engine{verbs{c}, streams{c}, queries{c}, objects{core: c, lock: lock}, pruning{c}, filing{c}}
 	if err := (recovery{c}).run(ctx); err != nil {
 		return nil, err
 	}

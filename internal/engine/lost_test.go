@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
@@ -11,8 +12,10 @@ import (
 	"testing"
 
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
 )
@@ -142,6 +145,14 @@ func TestAnswerOfAStartIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.nothing()
+}
+
+func (w *world) Mounts(context.Context, shim.MountsRequest) (*os.File, error) {
+	return os.Open("/proc/self/ns/mnt")
+}
+
+func (fakeImages) Commit(context.Context, image.Commit, func(io.Writer) error) (digest.Digest, error) {
+	return testImage().ID, nil
 }
 
 // once is step for a failure that happens one time.

@@ -58,6 +58,16 @@ type ExecRequest struct {
 	OpenStdin bool           `json:"openStdin,omitempty"`
 }
 
+// MountsRequest asks for the mount namespace of a container: that of its run, or,
+// with Spec, one that is made as a run's would be and lives as long as somebody
+// has its descriptor. No program is executed.
+type MountsRequest struct {
+	ID     string      `json:"id"`
+	Bundle string      `json:"bundle,omitempty"`
+	Spec   *specs.Spec `json:"spec,omitempty"`
+	Rootfs *oci.Rootfs `json:"rootfs,omitempty"`
+}
+
 // AttachRequest joins a stream to the stdio of a container (ExecID empty) or of
 // an exec. It may come before Start or Exec: the stream then waits and misses
 // no byte. The stream ends when the process has exited and all it had written

@@ -31,7 +31,8 @@ const (
 	MethodList     Method = "list"
 	MethodExits    Method = "exits" // then Exit frames one way, one empty frame back for each
 	MethodRelease  Method = "release"
-	MethodHold     Method = "hold" // then HoldFrame frames both ways
+	MethodMounts   Method = "mounts" // then one HoldFrame with the namespace
+	MethodHold     Method = "hold"   // then HoldFrame frames both ways
 	MethodShutdown Method = "shutdown"
 )
 

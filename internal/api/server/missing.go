@@ -9,20 +9,14 @@ import (
 
 // missing are the operations of the swagger that Berth has not yet.
 var missing = []Route{
-	{Method: "GET", Pattern: "/containers/{id}/changes", Operation: "ContainerChanges"},
-	{Method: "GET", Pattern: "/containers/{id}/export", Operation: "ContainerExport"},
 	{Method: "GET", Pattern: "/containers/{id}/stats", Operation: "ContainerStats"},
 	{Method: "POST", Pattern: "/containers/{id}/update", Operation: "ContainerUpdate"},
 	{Method: "GET", Pattern: "/containers/{id}/attach/ws", Operation: "ContainerAttachWebsocket"},
-	{Method: "HEAD", Pattern: "/containers/{id}/archive", Operation: "ContainerArchiveInfo"},
-	{Method: "GET", Pattern: "/containers/{id}/archive", Operation: "ContainerArchive"},
-	{Method: "PUT", Pattern: "/containers/{id}/archive", Operation: "PutContainerArchive"},
 	{Method: "GET", Pattern: "/containers/{id}/checkpoints", Operation: "CheckpointList"},
 	{Method: "POST", Pattern: "/containers/{id}/checkpoints", Operation: "CheckpointCreate"},
 	{Method: "POST", Pattern: "/build", Operation: "ImageBuild"},
 	{Method: "GET", Pattern: "/images/{name}/attestations", Operation: "ImageAttestations"},
 	{Method: "GET", Pattern: "/images/search", Operation: "ImageSearch"},
-	{Method: "POST", Pattern: "/commit", Operation: "ImageCommit"},
 	{Method: "GET", Pattern: "/distribution/{name}/json", Operation: "DistributionInspect"},
 	{Method: "POST", Pattern: "/session", Operation: "Session"},
 	{Method: "POST", Pattern: "/grpc", Operation: "GRPC"},

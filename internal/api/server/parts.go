@@ -28,6 +28,7 @@ type Engine interface {
 	announcer
 	usage
 	pruner
+	files
 }
 
 type keeper interface {
@@ -87,6 +88,19 @@ type facts interface {
 type usage interface {
 	List(ctx context.Context, o engine.ListOptions) ([]container.Summary, error)
 	VolumeUsage(ctx context.Context) ([]volume.Volume, error)
+}
+
+type files interface {
+	StatPath(ctx context.Context, ref, path string) (container.PathStat, error)
+	Archive(ctx context.Context, ref, path string, begin func(container.PathStat) (io.Writer, error)) error
+	Extract(ctx context.Context, ref, path string, body io.Reader, o engine.ExtractOptions) error
+	layers
+}
+
+type layers interface {
+	Export(ctx context.Context, ref string, begin func() (io.Writer, error)) error
+	Changes(ctx context.Context, ref string) ([]container.FilesystemChange, error)
+	Commit(ctx context.Context, ref string, o engine.CommitOptions) (id string, err error)
 }
 
 type pruner interface {

@@ -130,6 +130,44 @@ func (c *Client) Upload(ctx context.Context, path string, query url.Values, body
 	return c.send(ctx, http.MethodPost, path, query, http.Header{"Content-Type": {"application/x-tar"}}, body)
 }
 
+// Head returns the header of the answer.
+func (c *Client) Head(ctx context.Context, path string, query url.Values) (http.Header, error) {
+	body, header, err := c.exchange(ctx, http.MethodHead, path, query)
+	if err != nil {
+		return nil, err
+	}
+	return header, body.Close()
+}
+
+// Download returns the answer's body as it comes, which the caller closes, and
+// its header.
+func (c *Client) Download(ctx context.Context, path string, query url.Values) (io.ReadCloser, http.Header, error) {
+	return c.exchange(ctx, http.MethodGet, path, query)
+}
+
+func (c *Client) exchange(ctx context.Context, method, path string, query url.Values) (io.ReadCloser, http.Header, error) {
+	resp, err := c.do(ctx, method, path, query, nil, nil)
+	if c.tooNew(err) {
+		resp, err = c.do(ctx, method, path, query, nil, nil)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return resp.Body, resp.Header, nil
+}
+
+// Put sends body, which can be sent only once.
+func (c *Client) Put(ctx context.Context, path string, query url.Values, body io.Reader) error {
+	if err := c.negotiate(ctx); err != nil {
+		return err
+	}
+	answer, err := c.send(ctx, http.MethodPut, path, query, http.Header{"Content-Type": {"application/x-tar"}}, body)
+	if err != nil {
+		return err
+	}
+	return answer.Close()
+}
+
 // negotiate finds the version before a request that cannot be repeated.
 func (c *Client) negotiate(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.host+"/_ping", nil)
@@ -156,6 +194,14 @@ func (c *Client) retry(ctx context.Context, method, path string, query url.Value
 }
 
 func (c *Client) send(ctx context.Context, method, path string, query url.Values, header http.Header, body io.Reader) (io.ReadCloser, error) {
+	resp, err := c.do(ctx, method, path, query, header, body)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, header http.Header, body io.Reader) (*http.Response, error) {
 	req, err := c.request(ctx, method, path, query, header, body)
 	if err != nil {
 		return nil, err
@@ -168,7 +214,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		defer resp.Body.Close()
 		return nil, readError(resp)
 	}
-	return resp.Body, nil
+	return resp, nil
 }
 
 func (c *Client) request(ctx context.Context, method, path string, query url.Values, header http.Header, body io.Reader) (*http.Request, error) {

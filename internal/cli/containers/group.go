@@ -21,7 +21,7 @@ func Group(e *env.Env, inspect *cobra.Command) *cobra.Command {
 func Shared(e *env.Env) []*cobra.Command {
 	var list []*cobra.Command
 	for _, command := range []func(*env.Env) *cobra.Command{
-		AttachCommand, CreateCommand, ExecCommand, KillCommand, LogsCommand, PauseCommand, PortCommand, RenameCommand, RestartCommand,
+		AttachCommand, CommitCommand, CopyCommand, CreateCommand, DiffCommand, ExecCommand, ExportCommand, KillCommand, LogsCommand, PauseCommand, PortCommand, RenameCommand, RestartCommand,
 		RemoveCommand, RunCommand, StartCommand, StopCommand, TopCommand, UnpauseCommand, WaitCommand,
 	} {
 		list = append(list, command(e))

@@ -2,17 +2,16 @@ package images
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/berth-containers/berth/internal/cli/env"
+	"github.com/berth-containers/berth/internal/cli/outfile"
 	"github.com/berth-containers/berth/internal/cli/progress"
 	"github.com/berth-containers/berth/internal/cli/terminal"
 )
@@ -81,36 +80,12 @@ func SaveCommand(e *env.Env) *cobra.Command {
 				_, err = io.Copy(e.Out, answer)
 				return err
 			}
-			return writeFile(output, answer)
+			return outfile.Write(output, answer)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "Write to a `file`, instead of STDOUT")
 	cmd.Flags().StringSliceVar(&platform, "platform", nil, "Save only the given platform(s)")
 	return cmd
-}
-
-// writeFile makes the file whole or not at all. A device or a pipe is written as it is.
-func writeFile(path string, r io.Reader) (err error) {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(f, r)
-		return errors.Join(err, f.Close())
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-"+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, r)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
-	}
-	return nil
 }
 
 // ImportCommand is `import`.

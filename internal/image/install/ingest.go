@@ -55,9 +55,11 @@ func (s *Installer) ingest(ctx context.Context, r io.Reader, l *Staged) (ocispec
 	return desc, nil
 }
 
-// Place makes an ingested layer the only one of p's chain.
+// Place makes an ingested layer the top one of p's chain. Those below it are
+// unpacked already.
 func (s *Installer) Place(ctx context.Context, p *manifest.Image, l Staged) error {
-	chain := p.Chain(1)
+	n := len(p.Manifest.Layers)
+	chain := p.Chain(n)
 	release, err := s.Flights.Take(ctx, chain)
 	if err != nil {
 		return err
@@ -67,5 +69,10 @@ func (s *Installer) Place(ctx context.Context, p *manifest.Image, l Staged) erro
 	if here || err != nil {
 		return err
 	}
-	return s.commit(ctx, p, []string{chain}, []Staged{l}, 0, nil)
+	chains, layers := make([]string, n), make([]Staged, n)
+	for i := range chains {
+		chains[i] = p.Chain(i + 1)
+	}
+	layers[n-1] = l
+	return s.commit(ctx, p, chains, layers, n-1, nil)
 }

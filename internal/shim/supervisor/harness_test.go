@@ -65,6 +65,12 @@ func (f *fake) Create(_ context.Context, o Container) (Created, error) {
 	defer r.Close()
 	made, err := f.fork(o.Stdio, o.Spec.Process, r)
 	made.CgroupPath = "/fake/" + o.ID
+	made.Abort = func() error {
+		err := w.Close() // the end of its gate ends it
+		var status syscall.WaitStatus
+		_, waitErr := syscall.Wait4(made.Pid, &status, 0, nil)
+		return errors.Join(err, waitErr, made.Pidfd.Close())
+	}
 	made.Start = func() ([]string, error) {
 		defer w.Close()
 		if _, err := exec.LookPath(o.Spec.Process.Args[0]); err != nil {

@@ -48,6 +48,8 @@ type Created struct {
 	CgroupPath string   // of a container
 	// Start lets a container execute its program; nil for an exec. On failure
 	// the container is gone. Pidfd and Console must be open until then.
-	Start    func() (warnings []string, err error)
+	Start func() (warnings []string, err error)
+	// Abort takes a container back in place of Start: it is killed and reaped.
+	Abort    func() error
 	Warnings []string // of an exec
 }

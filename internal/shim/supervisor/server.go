@@ -219,6 +219,8 @@ func (s *Server) dispatch(ctx context.Context, conn *net.UnixConn, r shim.Reques
 		s.exits(conn)
 	case shim.MethodHold:
 		holding{s}.hold(conn)
+	case shim.MethodMounts:
+		s.mounts(ctx, conn, r)
 	case shim.MethodPing:
 		respond(conn, nil, nil)
 	case shim.MethodList:
