@@ -282,12 +282,14 @@ func TestIDMappedMount(t *testing.T) {
 		t.Fatal(err)
 	}
 	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 1000, Size: 100}}
-	s := spec("sh", "-c", "stat -c '%u %g' /a/f /b/f /c/f; touch /a/new")
+	s := spec("sh", "-c", "stat -c '%u %g' /a/f /b/f /c/f /d/f; touch /a/new")
 	s.Process.User.UID, s.Process.User.GID = 1000, 1000
 	for at, options := range map[string][]string{"/a": nil, "/b": {"rbind", "idmap"}, "/c": {"rbind", "ridmap", "ro"}} {
 		s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: dir, Destination: at, Options: options, UIDMappings: ids, GIDMappings: ids})
 	}
-	if got := must(t, s, rootfs(t)); got != "1005 1006\n1005 1006\n1005 1006" {
+	odd := []specs.LinuxIDMapping{{ContainerID: 5, HostID: 7, Size: 1}, {ContainerID: 6, HostID: 0, Size: 1}}
+	s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: dir, Destination: "/d", UIDMappings: odd, GIDMappings: odd})
+	if got := must(t, s, rootfs(t)); got != "1005 1006\n1005 1006\n1005 1006\n7 0" {
 		t.Error(got)
 	}
 	var st unix.Stat_t
