@@ -8,6 +8,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/sys/sockpath"
 )
 
 // conn is a stream socket in the poller. Package net would be a fifth of the
@@ -42,7 +44,7 @@ func dial(path string) (conn, error) {
 	if err != nil {
 		return conn{}, err
 	}
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+	if err := sockpath.With(path, func(a *unix.SockaddrUnix) error { return unix.Connect(fd, a) }); err != nil {
 		unix.Close(fd)
 		return conn{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-containers/berth/internal/runtime/wire"
+	"github.com/berth-containers/berth/internal/sys/sockpath"
 )
 
 // gate holds a created container back before execve.
@@ -114,7 +115,7 @@ func NewGate(path string) (*os.File, error) {
 		return nil, fmt.Errorf("make start socket: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), path)
-	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err == nil {
+	if err = sockpath.With(path, func(a *unix.SockaddrUnix) error { return unix.Bind(fd, a) }); err == nil {
 		err = unix.Listen(fd, 1)
 	}
 	if err != nil {

@@ -32,7 +32,7 @@ func newBundle(t *testing.T, args ...string) *bundle {
 			t.Fatalf("build %s: %v: %s", name, err, out)
 		}
 	}
-	b := &bundle{t: t, dir: dir, state: filepath.Join(dir, "state"), id: fmt.Sprintf("berth-cli-%d", os.Getpid())}
+	b := &bundle{t: t, dir: dir, state: filepath.Join(dir, strings.Repeat("state-", 20)), id: fmt.Sprintf("berth-cli-%d", os.Getpid())}
 	bin := filepath.Join(dir, "rootfs/bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		t.Fatal(err)

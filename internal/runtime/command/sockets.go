@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-containers/berth/internal/sys/sockpath"
 )
 
 // handover is what create, run and exec give to others of a new process, and to
@@ -79,7 +81,7 @@ func send(socket, name string, f *os.File) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: socket}); err != nil {
+	if err := sockpath.With(socket, func(a *unix.SockaddrUnix) error { return unix.Connect(fd, a) }); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
 	raw, err := f.SyscallConn()
