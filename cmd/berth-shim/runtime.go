@@ -34,7 +34,7 @@ func (c containers) Create(ctx context.Context, o supervisor.Container) (supervi
 
 func (c containers) Exec(ctx context.Context, o supervisor.Exec) (supervisor.Created, error) {
 	made, err := c.Runtime.Exec(ctx, runtime.ExecOptions{
-		Pid: o.Pid, CgroupPath: o.CgroupPath, Spec: o.Spec, Process: o.Process, Stdio: o.Stdio,
+		ID: o.ID, Bundle: o.Bundle, Pid: o.Pid, CgroupPath: o.CgroupPath, Spec: o.Spec, Process: o.Process, Stdio: o.Stdio,
 	})
 	if err != nil {
 		return supervisor.Created{}, err

@@ -74,7 +74,8 @@ type Container struct {
 
 // ExecOptions describe one more process in a running container.
 type ExecOptions struct {
-	Pid        int // the container's init, as seen from the caller
+	ID, Bundle string // as in CreateOptions
+	Pid        int    // the container's init, as seen from the caller
 	CgroupPath string
 	Spec       *specs.Spec    // the container's: namespaces, seccomp, masked paths
 	Process    *specs.Process // what to run

@@ -284,8 +284,10 @@ func (c *child) listen(ctx context.Context) (ready bool, err error) {
 	defer stop()
 	for {
 		kind, payload, file, err := receive(c.conn)
-		if file != nil {
+		if file != nil && kind == wire.Console {
 			c.console = file
+		} else if file != nil {
+			defer file.Close()
 		}
 		if ctx.Err() != nil && err != nil {
 			return false, ctx.Err()
@@ -306,6 +308,10 @@ func (c *child) listen(ctx context.Context) (ready bool, err error) {
 		case wire.Ask:
 			if err := c.answer(payload); err != nil {
 				return false, fmt.Errorf("make a mount for the container init: %w", err)
+			}
+		case wire.Listener:
+			if err := c.passListener(ctx, payload, file); err != nil {
+				return false, err
 			}
 		case wire.Hooks:
 			if c.hooks == nil {
@@ -329,25 +335,25 @@ func receive(c conn) (kind wire.Kind, payload []byte, file *os.File, err error) 
 	if err != nil {
 		return 0, nil, nil, err
 	}
-	if oobn > 0 {
-		if file, err = passed(oob[:oobn]); err != nil {
-			return 0, nil, nil, err
-		}
-	}
 	if _, err = io.ReadFull(c, header[n:]); err != nil {
-		return 0, nil, file, err
+		return 0, nil, nil, err
 	}
 	kind, size, err := wire.ParseHeader(header[:])
 	if err != nil {
-		return 0, nil, file, err
+		return 0, nil, nil, err
+	}
+	if oobn > 0 {
+		if file, err = passed(oob[:oobn], kind == wire.Console); err != nil {
+			return 0, nil, nil, err
+		}
 	}
 	payload = make([]byte, size)
 	_, err = io.ReadFull(c, payload)
 	return kind, payload, file, err
 }
 
-// passed returns the terminal's master, set to wait in the poller.
-func passed(oob []byte) (*os.File, error) {
+// passed returns a descriptor; with polled it is set to wait in the poller.
+func passed(oob []byte, polled bool) (*os.File, error) {
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil || len(messages) == 0 {
 		return nil, err
@@ -356,10 +362,10 @@ func passed(oob []byte) (*os.File, error) {
 	if err != nil || len(fds) == 0 {
 		return nil, err
 	}
-	if err := unix.SetNonblock(fds[0], true); err != nil {
+	if err := unix.SetNonblock(fds[0], polled); err != nil {
 		return nil, errors.Join(err, unix.Close(fds[0]))
 	}
-	return os.NewFile(uintptr(fds[0]), "console"), nil
+	return os.NewFile(uintptr(fds[0]), "passed"), nil
 }
 
 // failure turns what the init says into an error of its kind.

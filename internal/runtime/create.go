@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-containers/berth/internal/runtime/attributes"
@@ -90,6 +91,10 @@ func (r *Runtime) begin(o CreateOptions, s start, config *wire.Config, back *und
 	}
 	warnings, err := group.completed(err)
 	defer closeAll(group.doors)
+	if err == nil {
+		err = listenerFor(config, o.Spec.Linux.Seccomp, ch.pid, specs.State{ID: o.ID, Status: specs.StateCreated, Pid: ch.pid,
+			Bundle: o.Bundle, Annotations: o.Spec.Annotations})
+	}
 	if err == nil {
 		err = ch.setUp(config, group.doors)
 	}
@@ -208,7 +213,12 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 		}
 		defer closeAll(doors)
 	}
-	if err := ch.setUp(config, doors); err != nil {
+	err = listenerFor(config, o.Spec.Linux.Seccomp, ch.pid, specs.State{ID: o.ID, Status: specs.StateRunning, Pid: o.Pid,
+		Bundle: o.Bundle, Annotations: o.Spec.Annotations})
+	if err == nil {
+		err = ch.setUp(config, doors)
+	}
+	if err != nil {
 		return nil, goneOr(target, err)
 	}
 	if _, err := ch.listen(ctx); err != nil {

@@ -299,7 +299,7 @@ func (s *starter) enter() error {
 	if err := s.enterCgroups(); err != nil {
 		return err
 	}
-	if err := s.affinity(); err != nil {
+	if err := setAffinity(s.config.Attributes.Affinity); err != nil {
 		return err
 	}
 	if s.config.Joined {

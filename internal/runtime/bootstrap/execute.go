@@ -40,26 +40,23 @@ func (s *starter) execute() error {
 	if err := s.preserve(); err != nil {
 		return err
 	}
-	if err := s.attributes(); err != nil {
+	if err := setAttributes(&s.config.Attributes); err != nil {
 		return err
 	}
-	if err := s.become(user, sets); err != nil {
+	env := environment(p.Env, s.config.ListenFDs, user.Home)
+	path, err := s.become(user, sets, env)
+	if err != nil {
 		return err
 	}
 	if err := s.startHooks(); err != nil {
 		return err
 	}
-	return run(p.Args, s.environment(user.Home))
+	return run(path, p.Args, env)
 }
 
-// run executes args; it returns only with an error.
-func run(args, env []string) error {
-	path, err := program.Find(args[0], env)
-	if err != nil {
-		return err
-	}
-	resetSignals()
-	err = syscall.Exec(path, args, env)
+// run executes the file at path; it returns only with an error.
+func run(path string, args, env []string) error {
+	err := syscall.Exec(path, args, env)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		// The file is there, but not what interprets it.
@@ -129,45 +126,6 @@ func (s *starter) capabilities() (caps.Sets, error) {
 	return sets, nil
 }
 
-// become changes user and capabilities and installs the seccomp filter, which
-// comes as late as it can: without no_new_privs it needs CAP_SYS_ADMIN.
-func (s *starter) become(u passwd.User, sets caps.Sets) error {
-	p := s.config.Process
-	have, err := caps.Current()
-	if err != nil {
-		return err
-	}
-	if err := caps.DropBounding(sets.Bounding); err != nil {
-		return err
-	}
-	if err := s.setUser(u); err != nil {
-		return err
-	}
-	filter := s.config.Seccomp
-	if p.NoNewPrivileges {
-		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-			return fmt.Errorf("set no_new_privs: %w", err)
-		}
-	} else if filter != nil {
-		// The change of the user took the effective capabilities.
-		if err := caps.Apply(caps.Sets{Effective: have, Permitted: have}); err != nil {
-			return err
-		}
-		if err := filter.Install(); err != nil {
-			return fmt.Errorf("install the seccomp filter: %w", err)
-		}
-	}
-	if err := caps.Apply(sets); err != nil {
-		return err
-	}
-	if p.NoNewPrivileges && filter != nil {
-		if err := filter.Install(); err != nil {
-			return fmt.Errorf("install the seccomp filter: %w", err)
-		}
-	}
-	return nil
-}
-
 // setUser changes the thread's user; package syscall's calls would change all
 // threads, with signals.
 func (s *starter) setUser(u passwd.User) error {
@@ -186,6 +144,10 @@ func (s *starter) setUser(u passwd.User) error {
 	}
 	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("keep capabilities: %w", err)
+	}
+	// With fs.suid_dumpable the change has made it dumpable.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("protect the init: %w", err)
 	}
 	return nil
 }
@@ -256,22 +218,4 @@ func (s *starter) rlimits(list []specs.POSIXRlimit) error {
 		}
 	}
 	return nil
-}
-
-// resetSignals gives the program default dispositions and an empty mask,
-// whatever the caller of the runtime ignored. execve resets only handlers.
-func resetSignals() {
-	type sigaction struct {
-		handler, flags, restorer uintptr
-		mask                     uint64
-	}
-	var dfl sigaction
-	for sig := uintptr(1); sig <= 64; sig++ {
-		if sig == uintptr(unix.SIGKILL) || sig == uintptr(unix.SIGSTOP) {
-			continue
-		}
-		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&dfl)), 0, 8, 0, 0)
-	}
-	var none uint64
-	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
 }

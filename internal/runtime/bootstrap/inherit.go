@@ -13,11 +13,10 @@ import (
 
 // environment is the program's: of a name that is there more than once the last
 // value counts, as programs differ in which one they find.
-func (s *starter) environment(home string) []string {
-	env := s.config.Process.Env
-	if n := s.config.ListenFDs; n > 0 {
+func environment(env []string, listen int, home string) []string {
+	if listen > 0 {
 		// Nothing but this process itself is to take the sockets.
-		env = append(env, "LISTEN_FDS="+strconv.Itoa(n), "LISTEN_PID="+strconv.Itoa(unix.Getpid()))
+		env = append(env, "LISTEN_FDS="+strconv.Itoa(listen), "LISTEN_PID="+strconv.Itoa(unix.Getpid()))
 	}
 	at := make(map[string]int, len(env)+1)
 	out := make([]string, 0, len(env)+1)
@@ -39,9 +38,8 @@ func (s *starter) environment(home string) []string {
 	return out
 }
 
-// attributes sets what takes privileges that the program's user may lack.
-func (s *starter) attributes() error {
-	a := &s.config.Attributes
+// setAttributes sets what takes privileges that the program's user may lack.
+func setAttributes(a *process.Attributes) error {
 	if a.Personality != nil {
 		if err := process.SetPersonality(*a.Personality); err != nil {
 			return fmt.Errorf("set linux.personality: %w", err)
@@ -65,12 +63,12 @@ func (s *starter) attributes() error {
 	return nil
 }
 
-// affinity binds a process that has joined a container's cgroup.
-func (s *starter) affinity() error {
-	if s.config.Attributes.Affinity == nil {
+// setAffinity binds a process that has joined a container's cgroup.
+func setAffinity(m process.Mask) error {
+	if m == nil {
 		return nil
 	}
-	if err := process.SetAffinity(s.config.Attributes.Affinity); err != nil {
+	if err := process.SetAffinity(m); err != nil {
 		return fmt.Errorf("set process.execCPUAffinity.final: %w", err)
 	}
 	return nil

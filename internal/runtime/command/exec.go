@@ -84,7 +84,7 @@ func (f execFlags) options(s *state.State, args []string) (o runtime.ExecOptions
 	case status == specs.StateStopped || status == specs.StateCreating:
 		return o, fmt.Errorf("cannot exec in container %s: it is %s", s.ID, status)
 	}
-	o = runtime.ExecOptions{Pid: s.Process.Pid, CgroupPath: s.Cgroup, Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}}
+	o = runtime.ExecOptions{ID: s.ID, Bundle: s.Bundle, Pid: s.Process.Pid, CgroupPath: s.Cgroup, Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}}
 	if o.Spec, err = s.Config(); err != nil {
 		return o, err
 	}

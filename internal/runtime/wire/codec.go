@@ -118,6 +118,7 @@ func (c *Config) pack(p *packer) {
 	optional(p, &c.Process, packProcess)
 	packAttributes(p, &c.Attributes)
 	optional(p, &c.Seccomp, packFilter)
+	p.string(&c.Listener)
 	integer(p, &c.Doors)
 	list(p, &c.Preserved, integer[int])
 	integer(p, &c.ListenFDs)

@@ -43,6 +43,10 @@ const (
 	// Hooks asks the runtime to run its hooks of create, if Config.Hooks.Runtime;
 	// the answer is the same without a payload.
 	Hooks Kind = 'H'
+	// Listener asks to pass its descriptor, a seccomp filter's listener, to the
+	// agent at the socket that the payload names, with what follows a NUL byte;
+	// the answer is the same without a payload.
+	Listener Kind = 'L'
 )
 
 // maxFrame bounds what a peer makes us allocate: environments may be big.
@@ -58,6 +62,7 @@ type Config struct {
 	Process    *specs.Process
 	Attributes process.Attributes
 	Seccomp    *seccomp.Filter
+	Listener   string // of a filter that notifies: the payload of a Listener frame
 	Gate       bool
 	Doors      int // how many descriptors come with it, to enter the v1 cgroups by
 	// Preserved are the program's numbers for the descriptors from wire.Preserved

@@ -32,7 +32,8 @@ type Container struct {
 
 // Exec is what Exec runs in a container.
 type Exec struct {
-	Pid        int // the container's first process
+	ID, Bundle string // of the container
+	Pid        int    // the container's first process
 	CgroupPath string
 	Spec       *specs.Spec // the container's
 	Process    *specs.Process

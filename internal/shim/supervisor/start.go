@@ -132,7 +132,7 @@ func (s launching) exec(ctx context.Context, q shim.ExecRequest) (_ shim.StartRe
 	st := container.snapshot()
 	made, err := s.launch(p, func(files [3]*os.File) (Created, error) {
 		return s.runtime.Exec(ctx, Exec{
-			Pid: st.Pid, CgroupPath: st.CgroupPath, Spec: &spec, Process: q.Process, Stdio: files,
+			ID: q.ID, Bundle: s.places.dir(q.ID), Pid: st.Pid, CgroupPath: st.CgroupPath, Spec: &spec, Process: q.Process, Stdio: files,
 		})
 	})
 	if err != nil {

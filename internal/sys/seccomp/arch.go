@@ -41,7 +41,7 @@ const (
 // first. The native architecture is always among them.
 func kernelsOf(goarch string, names []specs.Arch) ([]kernelArch, error) {
 	for _, name := range names {
-		if !strings.HasPrefix(string(name), "SCMP_ARCH_") {
+		if !slices.Contains(Archs(), name) {
 			return nil, fmt.Errorf("seccomp architecture %q is unknown", name)
 		}
 	}

@@ -3,6 +3,7 @@ package seccomp
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -32,11 +33,11 @@ type rule struct {
 func parse(s *specs.LinuxSeccomp) (profile, error) {
 	fallback, err := action(s.DefaultAction, s.DefaultErrnoRet)
 	if err != nil {
-		return profile{}, fmt.Errorf("default action: %w", err)
+		return profile{}, fmt.Errorf("defaultAction: %w", err)
 	}
 	p := profile{fallback: fallback, newer: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)}
 	switch s.DefaultAction {
-	case specs.ActAllow, specs.ActLog, specs.ActTrace:
+	case specs.ActAllow, specs.ActLog, specs.ActTrace, specs.ActNotify:
 		p.newer = fallback
 	}
 	for _, c := range s.Syscalls {
@@ -61,6 +62,9 @@ func parse(s *specs.LinuxSeccomp) (profile, error) {
 func action(a specs.LinuxSeccompAction, errno *uint) (uint32, error) {
 	data := uint32(unix.EPERM)
 	if errno != nil {
+		if a != specs.ActErrno && a != specs.ActTrace {
+			return 0, fmt.Errorf("seccomp action %s takes no errnoRet, and has %d", a, *errno)
+		}
 		if *errno > maxErrno {
 			return 0, fmt.Errorf("seccomp errnoRet %d is above %d", *errno, maxErrno)
 		}
@@ -82,7 +86,7 @@ func action(a specs.LinuxSeccompAction, errno *uint) (uint32, error) {
 	case specs.ActLog:
 		return unix.SECCOMP_RET_LOG, nil
 	case specs.ActNotify:
-		return 0, fmt.Errorf("seccomp action %s is not supported: nothing here listens to notifications", a)
+		return unix.SECCOMP_RET_USER_NOTIF, nil
 	}
 	return 0, fmt.Errorf("seccomp action %q is unknown", a)
 }
@@ -243,4 +247,36 @@ func (d *decision) multiplexed(name string, r rule) {
 	// ipc's argument has a version in its upper half.
 	r.args = []specs.LinuxSeccompArg{{Index: 0, Op: specs.OpMaskedEqual, Value: 0xffff, ValueTwo: number}}
 	d.add(through, r)
+}
+
+// notifies is whether a call can get the action NOTIFY.
+func (p profile) notifies() bool {
+	return p.fallback == unix.SECCOMP_RET_USER_NOTIF || slices.ContainsFunc(p.rules, func(r rule) bool { return r.action == unix.SECCOMP_RET_USER_NOTIF })
+}
+
+// checkListener is about what a profile that notifies needs.
+func (p profile) checkListener(s *specs.LinuxSeccomp, native abi) error {
+	if s.ListenerPath == "" && s.ListenerMetadata != "" {
+		return fmt.Errorf("seccomp listenerMetadata %q needs a listenerPath", s.ListenerMetadata)
+	}
+	if !p.notifies() {
+		return nil
+	}
+	if !path.IsAbs(s.ListenerPath) {
+		return fmt.Errorf("seccomp action %s needs a listenerPath that is absolute, not %q: nothing would answer", specs.ActNotify, s.ListenerPath)
+	}
+	calls, _ := p.decide(native)
+	read := p.fallback
+	if i, ok := native.index("read"); ok {
+		for _, c := range calls {
+			if c.first == native.calls[i].nr && len(c.verdict.conds) == 0 {
+				read = c.verdict.action
+			}
+		}
+	}
+	switch read {
+	case unix.SECCOMP_RET_ALLOW, unix.SECCOMP_RET_LOG, unix.SECCOMP_RET_USER_NOTIF:
+		return nil
+	}
+	return fmt.Errorf("seccomp action %s needs read to be allowed or notified: by it the program is held back until the agent is there", specs.ActNotify)
 }

@@ -49,16 +49,19 @@ func Compile(s *specs.LinuxSeccomp) (Filter, error) {
 }
 
 func compileFor(goarch string, s *specs.LinuxSeccomp) (Filter, error) {
-	flags, err := flagsOf(s.Flags)
+	p, err := parse(s)
 	if err != nil {
 		return Filter{}, err
 	}
-	p, err := parse(s)
+	flags, err := flagsOf(s.Flags, p.notifies())
 	if err != nil {
 		return Filter{}, err
 	}
 	kernels, err := kernelsOf(goarch, s.Architectures)
 	if err != nil {
+		return Filter{}, err
+	}
+	if err := p.checkListener(s, kernels[0].abis[0]); err != nil {
 		return Filter{}, err
 	}
 	prog := assemble(kernels, p)
@@ -74,33 +77,38 @@ func compileFor(goarch string, s *specs.LinuxSeccomp) (Filter, error) {
 	return f, nil
 }
 
-func flagsOf(list []specs.LinuxSeccompFlag) (uint32, error) {
+// flagsOf are those of seccomp(2), for a profile that notifies or not.
+func flagsOf(list []specs.LinuxSeccompFlag, notifies bool) (uint32, error) {
+	var flags uint32
 	if list == nil {
 		// As runc: a profile that names no flags keeps speculative store
 		// bypass as fast as it is outside.
-		return unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW, nil
+		flags = unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
 	}
-	var flags uint32
 	for _, f := range list {
-		switch f {
-		case specs.LinuxSeccompFlagLog:
-			flags |= unix.SECCOMP_FILTER_FLAG_LOG
-		case specs.LinuxSeccompFlagSpecAllow:
-			flags |= unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
-		case "SECCOMP_FILTER_FLAG_TSYNC":
-			// One thread installs it, and what it executes has no other.
-		default:
-			return 0, fmt.Errorf("seccomp flag %q is not supported", f)
+		flag, ok := flagNumber(f)
+		if !ok {
+			return 0, fmt.Errorf("seccomp flag %q is unknown", f)
 		}
+		flags |= flag
 	}
-	return flags, nil
+	// One thread installs it, and what it executes has no other.
+	flags &^= unix.SECCOMP_FILTER_FLAG_TSYNC
+	if notifies {
+		return flags | unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, nil
+	}
+	return flags &^ unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, nil // it is about a listener
 }
 
+// Notifies is whether Install returns a listener.
+func (f Filter) Notifies() bool { return f.Flags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0 }
+
 // Install puts the filter on the calling thread, which must be locked to its
-// goroutine. It needs CAP_SYS_ADMIN or no_new_privs.
-func (f Filter) Install() error {
+// goroutine. It needs CAP_SYS_ADMIN or no_new_privs. The listener, which is
+// closed by execve, is -1 without Notifies.
+func (f Filter) Install() (listener int, err error) {
 	if len(f.Prog) == 0 {
-		return nil
+		return -1, nil
 	}
 	insns := make([]unix.SockFilter, len(f.Prog)/8)
 	for i := range insns {
@@ -110,10 +118,13 @@ func (f Filter) Install() error {
 		}
 	}
 	prog := unix.SockFprog{Len: uint16(len(insns)), Filter: &insns[0]}
-	_, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, uintptr(f.Flags), uintptr(unsafe.Pointer(&prog)))
+	fd, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, uintptr(f.Flags), uintptr(unsafe.Pointer(&prog)))
 	runtime.KeepAlive(insns)
 	if errno != 0 {
-		return fmt.Errorf("install seccomp filter: %w", errno)
+		return -1, fmt.Errorf("install seccomp filter: %w", errno)
 	}
-	return nil
+	if !f.Notifies() {
+		return -1, nil
+	}
+	return int(fd), nil
 }

@@ -63,6 +63,8 @@ func describe(ret uint32) string {
 		return "trap"
 	case unix.SECCOMP_RET_LOG:
 		return "log"
+	case unix.SECCOMP_RET_USER_NOTIF:
+		return "notify"
 	case unix.SECCOMP_RET_TRACE:
 		return fmt.Sprintf("trace %d", ret&0xffff)
 	}
@@ -173,6 +175,8 @@ func TestOperators(t *testing.T) {
 	}
 }
 
+func ptr[T any](v T) *T { return &v }
+
 func TestRules(t *testing.T) {
 	is := func(index uint, v uint64) specs.LinuxSeccompArg {
 		return specs.LinuxSeccompArg{Index: index, Op: specs.OpEqualTo, Value: v}
@@ -197,9 +201,14 @@ func TestRules(t *testing.T) {
 		{"kill the process", "SCMP_ACT_ALLOW", []specs.LinuxSyscall{one("read", "SCMP_ACT_KILL_PROCESS")}, nil, "kill process"},
 		{"trap", "SCMP_ACT_ALLOW", []specs.LinuxSyscall{one("read", "SCMP_ACT_TRAP")}, nil, "trap"},
 		{"trace", "SCMP_ACT_ALLOW", []specs.LinuxSyscall{one("read", "SCMP_ACT_TRACE")}, nil, "trace 1"},
+		{"trace with a value", "SCMP_ACT_ALLOW", []specs.LinuxSyscall{{Names: []string{"read"}, Action: "SCMP_ACT_TRACE", ErrnoRet: ptr(uint(9))}}, nil, "trace 9"},
+		{"errno with a value", "SCMP_ACT_ALLOW", []specs.LinuxSyscall{{Names: []string{"read"}, Action: "SCMP_ACT_ERRNO", ErrnoRet: ptr(uint(38))}}, nil, "ENOSYS"},
+		{"errno 0", "SCMP_ACT_ALLOW", []specs.LinuxSyscall{{Names: []string{"read"}, Action: "SCMP_ACT_ERRNO", ErrnoRet: ptr(uint(0))}}, nil, ""},
+		{"notify", "SCMP_ACT_ALLOW", []specs.LinuxSyscall{one("read", "SCMP_ACT_NOTIFY")}, nil, "notify"},
+		{"notify by default", "SCMP_ACT_NOTIFY", nil, nil, "notify"},
 		{"no rule", "SCMP_ACT_LOG", nil, nil, "log"},
 	} {
-		f := compile(t, "amd64", &specs.LinuxSeccomp{DefaultAction: tt.deny, Syscalls: tt.rules})
+		f := compile(t, "amd64", &specs.LinuxSeccomp{DefaultAction: tt.deny, ListenerPath: "/agent", Syscalls: tt.rules})
 		if got := run(t, f, unix.AUDIT_ARCH_X86_64, read, tt.args...); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
@@ -292,10 +301,15 @@ func TestRefusals(t *testing.T) {
 		profile specs.LinuxSeccomp
 		want    string
 	}{
-		{specs.LinuxSeccomp{}, `default action: seccomp action "" is unknown`},
-		{specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ALLOW", Syscalls: []specs.LinuxSyscall{one("read", specs.ActNotify)}}, "SCMP_ACT_NOTIFY is not supported"},
+		{specs.LinuxSeccomp{}, `defaultAction: seccomp action "" is unknown`},
+		{specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ALLOW", Syscalls: []specs.LinuxSyscall{one("read", specs.ActNotify)}}, `SCMP_ACT_NOTIFY needs a listenerPath that is absolute, not ""`},
+		{specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_NOTIFY", ListenerPath: "agent"}, `listenerPath that is absolute, not "agent"`},
+		{specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ERRNO", ListenerPath: "/agent", Syscalls: []specs.LinuxSyscall{one("mkdir", specs.ActNotify)}}, "needs read to be allowed"},
+		{specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ALLOW", ListenerMetadata: "x"}, `listenerMetadata "x" needs a listenerPath`},
+		{specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ALLOW", DefaultErrnoRet: new(uint)}, "SCMP_ACT_ALLOW takes no errnoRet, and has 0"},
+		{specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ALLOW", Architectures: []specs.Arch{"SCMP_ARCH_VAX"}}, `architecture "SCMP_ARCH_VAX" is unknown`},
 		{specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ALLOW", Architectures: []specs.Arch{"mips"}}, `architecture "mips" is unknown`},
-		{specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ALLOW", Flags: []specs.LinuxSeccompFlag{"X"}}, `flag "X" is not supported`},
+		{specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ALLOW", Flags: []specs.LinuxSeccompFlag{"X"}}, `flag "X" is unknown`},
 		{specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ERRNO", DefaultErrnoRet: &big}, "errnoRet 5000 is above 4095"},
 		{specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ERRNO", Syscalls: []specs.LinuxSyscall{one("read", specs.ActAllow, specs.LinuxSeccompArg{Index: 6, Op: specs.OpEqualTo})}}, "index 6 is above 5"},
 		{specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ERRNO", Syscalls: []specs.LinuxSyscall{one("read", specs.ActAllow, specs.LinuxSeccompArg{Op: "~"})}}, `operator "~" is unknown`},
@@ -308,7 +322,7 @@ func TestRefusals(t *testing.T) {
 
 func TestNoProfile(t *testing.T) {
 	f, err := Compile(nil)
-	if err != nil || len(f.Prog) != 0 || f.Install() != nil {
+	if err != nil || len(f.Prog) != 0 {
 		t.Fatal(f, err)
 	}
 }
@@ -338,7 +352,7 @@ func install(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d instructions", len(f.Prog)/8)
-	if err := f.Install(); err != nil {
+	if _, err := f.Install(); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Mount("none", "/nowhere", "tmpfs", 0, ""); !errors.Is(err, unix.EPERM) {
@@ -386,5 +400,41 @@ func BenchmarkCompile(b *testing.B) {
 		if _, err := Compile(s); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestFlags(t *testing.T) {
+	notify := []specs.LinuxSyscall{one("mkdir", specs.ActNotify)}
+	for _, tt := range []struct {
+		flags []specs.LinuxSeccompFlag
+		rules []specs.LinuxSyscall
+		want  uint32
+	}{
+		{nil, nil, unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW},
+		{[]specs.LinuxSeccompFlag{}, nil, 0},
+		{Flags(), nil, unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW | unix.SECCOMP_FILTER_FLAG_LOG},
+		{Flags(), notify, unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW | unix.SECCOMP_FILTER_FLAG_LOG | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV | unix.SECCOMP_FILTER_FLAG_NEW_LISTENER},
+	} {
+		f := compile(t, "amd64", &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Flags: tt.flags, ListenerPath: "/agent", Syscalls: tt.rules})
+		if f.Flags != tt.want || f.Notifies() != (tt.rules != nil) {
+			t.Errorf("%v: %#x, want %#x", tt.flags, f.Flags, tt.want)
+		}
+	}
+}
+
+// What is listed as known is taken.
+func TestFeatures(t *testing.T) {
+	s := &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: Archs(), Flags: Flags(), ListenerPath: "/agent"}
+	for _, a := range Actions() {
+		s.Syscalls = append(s.Syscalls, one("mkdir", a))
+	}
+	for _, o := range Operators() {
+		s.Syscalls = append(s.Syscalls, one("mkdir", specs.ActErrno, specs.LinuxSeccompArg{Op: o}))
+	}
+	for _, goarch := range []string{"amd64", "arm64"} {
+		compile(t, goarch, s)
+	}
+	if len(SupportedFlags()) < 3 {
+		t.Errorf("this kernel has but %q", SupportedFlags())
 	}
 }
