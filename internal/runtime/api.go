@@ -40,6 +40,8 @@ type CreateOptions struct {
 	// Started, if set, is called with the init's process ID while the init makes
 	// the container. If it fails, so does Create.
 	Started func(pid int) error
+	// Unit, if set, has systemd make the cgroup, in place of Spec.Linux.CgroupsPath.
+	Unit *Unit
 	// DiscardLimits makes a limit that the host lacks a warning in Docker's
 	// words; otherwise it is an error.
 	DiscardLimits bool
@@ -69,6 +71,7 @@ type Container struct {
 	// Warnings say which settings the host did not allow in full.
 	Warnings []string
 
+	unit string // systemd's, that keeps the cgroup
 	gate *gate
 }
 

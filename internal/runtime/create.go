@@ -33,6 +33,9 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, er
 	var back undo.Stack
 	defer back.OnError(ctx, &err)
 	c := &Container{ID: o.ID, CgroupPath: o.Spec.Linux.CgroupsPath}
+	if o.Unit != nil {
+		c.CgroupPath, c.unit = o.Unit.Path, o.Unit.Name
+	}
 	s := start{clone: p.clone, pidNS: p.pidPath, extra: o.Gate, stdio: o.Stdio, terminal: o.Spec.Process.Terminal, extras: o.ExtraFiles}
 	if p.ahead() {
 		files, err := s.join(p, o.Spec.Linux)
@@ -44,7 +47,7 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, er
 	if p.clone&unix.CLONE_NEWUSER != 0 {
 		s.users = &idMap{o.Spec.Linux.UIDMappings, o.Spec.Linux.GIDMappings}
 	}
-	ch, warnings, err := r.begin(o, s, config, &back)
+	ch, warnings, err := r.begin(ctx, o, s, config, &back)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +81,7 @@ func errOr(err, other error) error {
 }
 
 // begin makes the cgroup and an init in it, and tells the init what to do.
-func (r *Runtime) begin(o CreateOptions, s start, config *wire.Config, back *undo.Stack) (*child, []string, error) {
+func (r *Runtime) begin(ctx context.Context, o CreateOptions, s start, config *wire.Config, back *undo.Stack) (*child, []string, error) {
 	group, err := beginCgroup(o)
 	if err != nil {
 		return nil, nil, err
@@ -88,6 +91,9 @@ func (r *Runtime) begin(o CreateOptions, s start, config *wire.Config, back *und
 	ch, err := r.start(s)
 	if err == nil {
 		back.Add(ch.kill)
+	}
+	if err == nil && o.Unit != nil {
+		err = group.startUnit(ctx, o, ch.pid)
 	}
 	warnings, err := group.completed(err)
 	defer closeAll(group.doors)
@@ -111,6 +117,7 @@ type newCgroup struct {
 	done          chan struct{}
 	warnings      []string
 	complete      bool
+	unit, path    string // systemd's, once it has begun
 	doors         []*os.File
 	err           error
 }
@@ -118,7 +125,7 @@ type newCgroup struct {
 // beginCgroup makes what the init is born in; completed waits for the rest.
 func beginCgroup(o CreateOptions) (*newCgroup, error) {
 	n, linux := &newCgroup{done: make(chan struct{})}, o.Spec.Linux
-	if linux.CgroupsPath == "" {
+	if linux.CgroupsPath == "" || o.Unit != nil {
 		close(n.done)
 		return n, nil
 	}
@@ -149,6 +156,8 @@ func (n *newCgroup) completed(err error) ([]string, error) {
 // undo removes the cgroup after its processes were killed.
 func (n *newCgroup) undo(ctx context.Context) error {
 	switch {
+	case n.unit != "":
+		return RemoveUnit(ctx, n.unit, n.path)
 	case n.Group == nil:
 		return nil
 	case !n.complete:

@@ -46,7 +46,7 @@ func (c *Container) Abort() error {
 	if c.Mounts != nil {
 		c.Mounts.Close()
 	}
-	return errors.Join(c.gate.child.kill(context.Background()), c.gate.runtime.RemoveCgroup(c.CgroupPath))
+	return errors.Join(c.gate.child.kill(context.Background()), c.removeCgroup())
 }
 
 // Release leaves a container that was created with a Gate to StartThrough; its

@@ -26,6 +26,7 @@ type env struct {
 	store      state.Store
 	initBinary string
 	log        *log
+	systemd    bool // makes the cgroups
 	out        io.Writer
 	err        io.Writer
 	code       int // exit code, if the command decides it
@@ -79,7 +80,7 @@ func (e *env) main(args []string) error {
 	global.StringVar(&e.log.path, "log", "", "file for warnings and errors")
 	global.StringVar(&e.log.format, "log-format", "text", "text or json")
 	global.BoolVar(&e.log.verbose, "debug", false, "log each step")
-	global.Bool("systemd-cgroup", false, "accepted for compatibility")
+	global.BoolVar(&e.systemd, "systemd-cgroup", false, "let systemd make the cgroups: cgroupsPath is slice:prefix:name")
 	rootless := global.String("rootless", "auto", "true, false or auto")
 	var showVersion bool
 	global.BoolVar(&showVersion, "version", false, "print the version")

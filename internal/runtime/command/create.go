@@ -120,10 +120,10 @@ func (e *env) prepare(o *runtime.CreateOptions, bundle string) (*state.State, []
 		return nil, nil, err
 	}
 	o.Spec = spec
-	if spec.Linux.CgroupsPath == "" {
-		spec.Linux.CgroupsPath = "/" + o.ID
+	s := &state.State{ID: o.ID, Bundle: o.Bundle, Created: time.Now().UTC(), Annotations: spec.Annotations}
+	if err := e.place(s, o); err != nil {
+		return nil, nil, err
 	}
-	s := &state.State{ID: o.ID, Bundle: o.Bundle, Created: time.Now().UTC(), Cgroup: spec.Linux.CgroupsPath, Annotations: spec.Annotations}
 	if spec.Root != nil {
 		s.Rootfs = spec.Root.Path
 		if !filepath.IsAbs(s.Rootfs) {
@@ -134,6 +134,26 @@ func (e *env) prepare(o *runtime.CreateOptions, bundle string) (*state.State, []
 		s.Poststart, s.Poststop = spec.Hooks.Poststart, spec.Hooks.Poststop
 	}
 	return s, text, nil
+}
+
+// place decides about the container's cgroup.
+func (e *env) place(s *state.State, o *runtime.CreateOptions) (err error) {
+	path := &o.Spec.Linux.CgroupsPath
+	if !e.systemd {
+		if *path == "" {
+			*path = "/" + o.ID
+		}
+		s.Cgroup = *path
+		return nil
+	}
+	if *path == "" {
+		*path = ":berth:" + o.ID
+	}
+	if o.Unit, err = runtime.PlaceUnit(context.Background(), *path); err != nil {
+		return err
+	}
+	s.Cgroup, s.Unit = o.Unit.Path, o.Unit.Name
+	return nil
 }
 
 // take makes the ID and the cgroup the container's.

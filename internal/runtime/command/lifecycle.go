@@ -72,7 +72,13 @@ func (e *env) destroy(s *state.State) error {
 	if s.Cgroup != "" {
 		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 		defer cancel()
-		if err := cgroup.Open(s.Cgroup).Remove(ctx); err != nil {
+		var err error
+		if s.Unit != "" {
+			err = runtime.RemoveUnit(ctx, s.Unit, s.Cgroup)
+		} else {
+			err = cgroup.Open(s.Cgroup).Remove(ctx)
+		}
+		if err != nil {
 			return fmt.Errorf("remove cgroup %s: %w", s.Cgroup, err)
 		}
 	}

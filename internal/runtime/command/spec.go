@@ -108,7 +108,7 @@ func runFeatures(e *env, flags *flag.FlagSet, args []string) error {
 		Linux: &features.Linux{
 			Namespaces:      []string{"cgroup", "ipc", "mount", "network", "pid", "uts"},
 			Capabilities:    caps.Names(),
-			Cgroup:          &features.Cgroup{V1: &yes, V2: &yes, Systemd: &no, SystemdUser: &no},
+			Cgroup:          &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &yes},
 			Seccomp:         &features.Seccomp{Enabled: &yes},
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
 			Apparmor:        &features.Apparmor{Enabled: &no},

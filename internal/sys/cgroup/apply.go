@@ -22,7 +22,7 @@ func (g *Group) limit(res *specs.LinuxResources, discard bool) ([]string, error)
 	if res == nil {
 		res = &specs.LinuxResources{}
 	}
-	list, warnings, err := g.settings(res, limit.Current{})
+	list, warnings, err := settings(g.layout.mode, res, limit.Current{})
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +48,8 @@ func (g *Group) limit(res *specs.LinuxResources, discard bool) ([]string, error)
 	return append(warnings, more...), err
 }
 
-func (g *Group) settings(res *specs.LinuxResources, now limit.Current) ([]limit.Setting, []string, error) {
-	if g.layout.mode == V2 {
+func settings(mode Mode, res *specs.LinuxResources, now limit.Current) ([]limit.Setting, []string, error) {
+	if mode == V2 {
 		return limit.V2(res, now)
 	}
 	return limit.V1(res)
@@ -183,6 +183,13 @@ func contains(dir, controller string) bool {
 // of devices are fixed when a container is made: they are left as they are. The
 // error names the option, the value and the file.
 func (g *Group) Update(res *specs.LinuxResources) (warnings []string, err error) {
+	return g.UpdateWith(res, nil)
+}
+
+// UpdateWith is Update of a group that somebody else keeps as well. When the
+// kernel has taken the values, keeper is told of them; what it then writes itself
+// may be rounded, so they are written once more.
+func (g *Group) UpdateWith(res *specs.LinuxResources, keeper func([]limit.Setting) error) (warnings []string, err error) {
 	if g.layout.mode == None {
 		return nil, g.layout.missing()
 	}
@@ -192,7 +199,7 @@ func (g *Group) Update(res *specs.LinuxResources) (warnings []string, err error)
 	if !g.exists() {
 		return nil, errdefs.ErrNotFound.WithMessage("there is no cgroup " + g.path)
 	}
-	list, warnings, err := g.settings(res, limitsNow(g))
+	list, warnings, err := settings(g.layout.mode, res, limitsNow(g))
 	if err != nil {
 		return nil, err
 	}
@@ -208,11 +215,26 @@ func (g *Group) Update(res *specs.LinuxResources) (warnings []string, err error)
 			old = append(old, o)
 		}
 	})
+	if err == nil && keeper != nil {
+		if err = keeper(list); err == nil {
+			_, err = g.apply(list, false, nil)
+		}
+	}
 	if err != nil {
 		restore(old)
 		return nil, err
 	}
 	return warnings, nil
+}
+
+// Settings are what the resources come to on this host, for somebody else who
+// makes the group.
+func Settings(res *specs.LinuxResources) ([]limit.Setting, error) {
+	if res == nil {
+		return nil, nil
+	}
+	list, _, err := settings(Detect(), res, limit.Current{})
+	return list, err
 }
 
 func limitsNow(g *Group) limit.Current {

@@ -1,6 +1,7 @@
 // Package state keeps what a container is known by between two commands of the
 // runtime, one directory for each container:
 //
+//	unit         a link that names systemd's unit of the container, if it has one
 //	cgroup       a link that names the container's cgroup, there before all else
 //	state.json   what start, state, kill and delete need; written atomically
 //	config.json  the bundle's, as it was at create
@@ -43,6 +44,7 @@ type State struct {
 	Rootfs  string    `json:"rootfs"`
 	Created time.Time `json:"created"`
 	Cgroup  string    `json:"cgroup"`
+	Unit    string    `json:"unit,omitempty"` // systemd's; empty if the cgroup is ours
 
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Poststart   []specs.Hook      `json:"poststart,omitempty"`
@@ -112,7 +114,14 @@ func (s Store) Take(st *State) error {
 
 // Claim says that the cgroup is the container's to remove. It comes after Take
 // and before there is a cgroup.
-func (s *State) Claim() error { return os.Symlink(s.Cgroup, filepath.Join(s.dir, "cgroup")) }
+func (s *State) Claim() error {
+	if s.Unit != "" {
+		if err := os.Symlink(s.Unit, filepath.Join(s.dir, "unit")); err != nil {
+			return err
+		}
+	}
+	return os.Symlink(s.Cgroup, filepath.Join(s.dir, "cgroup"))
+}
 
 // Load reads a container's state. There is none: NotFound; one that cannot be
 // read: FailedPrecondition.
@@ -149,11 +158,12 @@ func (s Store) Torn(id string) (*State, error) {
 		return nil, err
 	}
 	st := &State{ID: id, dir: dir}
-	st.Cgroup, err = os.Readlink(filepath.Join(dir, "cgroup"))
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
+	for name, to := range map[string]*string{"cgroup": &st.Cgroup, "unit": &st.Unit} {
+		if *to, err = os.Readlink(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
 	}
-	return st, err
+	return st, nil
 }
 
 // IDs are those of all containers, also of the torn.
