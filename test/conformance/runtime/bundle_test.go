@@ -26,7 +26,11 @@ type bundle struct {
 	global []string // further global flags of the runtime
 	ids    []string // containers to take away at the end
 	files  int      // outputs so far
+	undone []func() // what the test made on the host, taken back before leftovers are looked for
 }
+
+// undo is done once the containers are gone, the last first.
+func (b *bundle) undo(f func()) { b.undone = append(b.undone, f) }
 
 // newBundle makes a root file system of busybox and the probe, and the
 // specification that an engine would write, with args as the program: the probe
@@ -48,6 +52,9 @@ func newBundle(t *testing.T, args ...string) *bundle {
 	end := harness.Watch(t, b.left)
 	t.Cleanup(func() {
 		b.deleteAll()
+		for _, f := range slices.Backward(b.undone) {
+			f()
+		}
 		end()
 		for _, group := range slices.Backward(harness.Cgroups(b.cgroup)) {
 			_ = os.Remove(group)
@@ -131,6 +138,14 @@ func (b *bundle) without(kinds ...specs.LinuxNamespaceType) {
 func (b *bundle) namespace(kind specs.LinuxNamespaceType, path string) {
 	b.without(kind)
 	b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: kind, Path: path})
+}
+
+// capable gives root in the container more capabilities.
+func (b *bundle) capable(names ...string) {
+	c := b.spec.Process.Capabilities
+	for _, set := range []*[]string{&c.Bounding, &c.Permitted, &c.Effective} {
+		*set = append(*set, names...)
+	}
 }
 
 func (b *bundle) must(err error) {

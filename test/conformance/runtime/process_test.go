@@ -1,8 +1,12 @@
 package conformance
 
 import (
+	"os"
 	"slices"
+	"strings"
 	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 func TestProcessBasics(t *testing.T) {
@@ -23,23 +27,141 @@ func TestProcessBasics(t *testing.T) {
 	}
 }
 
-func TestLifecycle(t *testing.T) {
-	b := newBundle(t, "/probe", "hold")
-	r := b.create()
-	if s := b.stateOf(); s.Status != "created" || s.Pid == 0 || s.Bundle != b.dir || s.ID != b.id {
-		t.Errorf("after create the state is %+v", s)
+// The first of args is looked up in the container's PATH, as execvp does.
+func TestProgramInPath(t *testing.T) {
+	b := newBundle(t, "probe")
+	b.spec.Process.Env = []string{"PATH=/nowhere:/"}
+	if got := b.looks().Executable; got != "/probe" {
+		t.Errorf("runs %q, want /probe", got)
 	}
-	if out := read(r.outFile); out != "" {
-		t.Errorf("the program ran before start: %q", out)
+}
+
+func TestMissingWorkingDirectoryIsMade(t *testing.T) {
+	b := newBundle(t)
+	b.spec.Process.Cwd = "/var/new/place"
+	if got := b.looks().Cwd; got != "/var/new/place" {
+		t.Errorf("working directory %q", got)
 	}
-	b.ok("start", b.id)
-	if got := b.report(b.line(r)); got.Pid != 1 {
-		t.Errorf("the program is process %d, want 1", got.Pid)
+}
+
+func TestUser(t *testing.T) {
+	b := newBundle(t)
+	b.spec.Process.User = specs.User{UID: 1000, GID: 1001, AdditionalGids: []uint32{5, 70000}, Umask: ptr(uint32(0o027))}
+	r := b.looks()
+	if r.UID != 1000 || r.EUID != 1000 || r.GID != 1001 || r.EGID != 1001 {
+		t.Errorf("user %d/%d, group %d/%d; want 1000 and 1001", r.UID, r.EUID, r.GID, r.EGID)
 	}
-	if s := b.stateOf(); s.Status != "running" {
-		t.Errorf("after start the state is %+v", s)
+	groups := slices.DeleteFunc(slices.Sorted(slices.Values(r.Groups)), func(g int) bool { return g == 1001 })
+	if !slices.Equal(groups, []int{5, 70000}) {
+		t.Errorf("groups %v, want 5 and 70000", r.Groups)
 	}
-	b.stopped("TERM")
-	b.ok("delete", b.id)
-	b.refused("does not exist", "state", b.id)
+	if r.Umask != 0o027 {
+		t.Errorf("umask %04o, want 0027", r.Umask)
+	}
+	if strings.Trim(r.Status["CapEff"], "0") != "" {
+		t.Errorf("a user without ambient capabilities has %s", r.Status["CapEff"])
+	}
+}
+
+// Nothing of the runtime's own process shows in the container's.
+func TestNothingIsInherited(t *testing.T) {
+	b := newBundle(t)
+	b.save()
+	b.ids = append(b.ids, b.id)
+	secret, err := os.Open("/etc/hostname")
+	b.must(err)
+	defer secret.Close()
+	cmd := b.prepare("run", b.id)
+	cmd.ExtraFiles = []*os.File{secret, secret}
+	cmd.Env = append(os.Environ(), "SECRET=1")
+	res := b.do(cmd)
+	if res.code != 0 {
+		t.Fatalf("run: exit %d: %s", res.code, res.err)
+	}
+	r := b.report(res.out)
+	if _, ok := r.Getenv("SECRET"); ok {
+		t.Error("the runtime's environment is in the container")
+	}
+	for fd, target := range r.Fds {
+		if fd > 2 {
+			t.Errorf("descriptor %d is open: %s", fd, target)
+		}
+	}
+	if len(r.Groups) > 1 || len(r.Groups) == 1 && r.Groups[0] != 0 {
+		t.Errorf("groups %v, want none", r.Groups)
+	}
+	if r.Umask != 0o022 {
+		t.Errorf("umask %04o, want 0022", r.Umask)
+	}
+	for _, set := range []string{"CapInh", "CapAmb"} {
+		if strings.Trim(r.Status[set], "0") != "" {
+			t.Errorf("%s is %s, want none", set, r.Status[set])
+		}
+	}
+}
+
+func TestNoNewPrivileges(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		b := newBundle(t)
+		b.spec.Process.NoNewPrivileges = on
+		if got := b.looks().Status["NoNewPrivs"] == "1"; got != on {
+			t.Errorf("no_new_privs is %v, want %v", got, on)
+		}
+	}
+}
+
+// bits is a capability set as /proc/PID/status writes it.
+func bits(numbers ...uint) string {
+	var n uint64
+	for _, b := range numbers {
+		n |= 1 << b
+	}
+	s := "0000000000000000"
+	h := strings.ToLower(formatHex(n))
+	return s[:len(s)-len(h)] + h
+}
+
+func TestCapabilities(t *testing.T) {
+	const chown, kill, setpcap, bindService, netRaw = 0, 5, 8, 10, 13
+	b := newBundle(t)
+	b.spec.Process.Capabilities = &specs.LinuxCapabilities{
+		Bounding:    []string{"CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETPCAP"},
+		Permitted:   []string{"CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE"},
+		Effective:   []string{"CAP_CHOWN", "CAP_NET_BIND_SERVICE"},
+		Inheritable: []string{"CAP_NET_BIND_SERVICE", "CAP_KILL"},
+		Ambient:     []string{"CAP_NET_BIND_SERVICE"},
+	}
+	b.spec.Process.User.UID = 1000
+	r := b.looks()
+	for set, want := range map[string]string{
+		"CapBnd": bits(chown, kill, bindService, netRaw, setpcap),
+		"CapInh": bits(bindService, kill),
+		"CapAmb": bits(bindService),
+		"CapPrm": bits(bindService), // execve by another user than root leaves the ambient ones
+		"CapEff": bits(bindService),
+	} {
+		if r.Status[set] != want {
+			t.Errorf("%s is %s, want %s", set, r.Status[set], want)
+		}
+	}
+	b = newBundle(t)
+	b.spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN"}, Permitted: []string{"CAP_CHOWN"}, Effective: []string{"CAP_CHOWN"}}
+	r = b.looks()
+	for _, set := range []string{"CapBnd", "CapPrm", "CapEff"} {
+		if r.Status[set] != bits(chown) {
+			t.Errorf("root: %s is %s, want %s", set, r.Status[set], bits(chown))
+		}
+	}
+}
+
+func TestOOMScoreAdj(t *testing.T) {
+	b := newBundle(t)
+	b.spec.Process.OOMScoreAdj = ptr(123)
+	if got := b.looks().OOMScoreAdj; got != 123 {
+		t.Errorf("oom_score_adj %d, want 123", got)
+	}
+	b = newBundle(t)
+	if got := b.looks().OOMScoreAdj; formatUint(uint64(got)) != strings.TrimSpace(read("/proc/self/oom_score_adj")) {
+		t.Errorf("oom_score_adj %d, want the runtime's own", got)
+	}
 }

@@ -1,0 +1,55 @@
+package conformance
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+func formatHex(n uint64) string  { return strconv.FormatUint(n, 16) }
+func formatUint(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// unified says whether the host has cgroup v2 alone.
+func unified() bool {
+	var st unix.Statfs_t
+	return unix.Statfs("/sys/fs/cgroup", &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
+}
+
+// sleeper starts a process that lives until the test's end in new namespaces.
+func (b *bundle) sleeper(flags uintptr, mappings ...syscall.SysProcIDMap) int {
+	b.t.Helper()
+	cmd := exec.Command("/bin/busybox", "sleep", "600")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, UidMappings: mappings, GidMappings: mappings, Pdeathsig: syscall.SIGKILL}
+	b.must(cmd.Start())
+	b.undo(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd.Process.Pid
+}
+
+func own(namespace string) string {
+	link, _ := os.Readlink("/proc/self/ns/" + namespace)
+	return link
+}
+
+// numbers are what a list in the kernel's form ("0-1,3") holds.
+func numbers(list string) []int {
+	var all []int
+	for part := range strings.SplitSeq(strings.TrimSpace(list), ",") {
+		from, to, ok := strings.Cut(part, "-")
+		if !ok {
+			to = from
+		}
+		a, errA := strconv.Atoi(from)
+		b, errB := strconv.Atoi(to)
+		for n := a; errA == nil && errB == nil && n <= b; n++ {
+			all = append(all, n)
+		}
+	}
+	return all
+}
