@@ -233,7 +233,7 @@ func (e *Engine) end(before place) {
 	}
 	e.log.Close()
 	if engines.Add(-1) == 0 { // another's things are not this one's
-		before.compare(e.t, e.left)
+		before.compare(e.t, Patience, e.left)
 	}
 	if err := os.RemoveAll(e.Dir); err != nil {
 		e.t.Errorf("remove the engine's folder: %v", err)

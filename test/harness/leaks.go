@@ -44,19 +44,19 @@ func look() place {
 // Watch looks around and returns what a test calls at its end: it fails the test
 // for each mount, link and process that was not there before, and for what more
 // lists.
-func Watch(t testing.TB, more func() []string) (end func()) {
+func Watch(t testing.TB, more func() []string) (end func(patience time.Duration)) {
 	before := look()
-	return func() {
+	return func(patience time.Duration) {
 		t.Helper()
-		before.compare(t, more)
+		before.compare(t, patience, more)
 	}
 }
 
 // compare waits until everything is as before: the kernel takes links and
 // processes down a moment after they were let go.
-func (before place) compare(t testing.TB, more func() []string) {
+func (before place) compare(t testing.TB, patience time.Duration, more func() []string) {
 	t.Helper()
-	deadline := time.Now().Add(Patience)
+	deadline := time.Now().Add(patience)
 	for {
 		left := append(before.left(), more()...)
 		if len(left) == 0 {

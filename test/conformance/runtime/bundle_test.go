@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -55,7 +56,7 @@ func newBundle(t *testing.T, args ...string) *bundle {
 		for _, f := range slices.Backward(b.undone) {
 			f()
 		}
-		end()
+		end(patience())
 		for _, group := range slices.Backward(harness.Cgroups(b.cgroup)) {
 			_ = os.Remove(group)
 		}
@@ -80,6 +81,14 @@ func fillRoot(t *testing.T, root string) {
 	}
 	must(t, os.WriteFile(filepath.Join(root, "etc/passwd"), []byte("root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n"), 0o644))
 	must(t, os.WriteFile(filepath.Join(root, "etc/group"), []byte("root:x:0:\nuser:x:1000:\n"), 0o644))
+}
+
+// patience is how long leftovers may take to go. Peers are known to leave some.
+func patience() time.Duration {
+	if foreign() {
+		return time.Second
+	}
+	return harness.Patience
 }
 
 // left lists what the containers left, besides what harness.Watch sees.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,4 +53,11 @@ func numbers(list string) []int {
 		}
 	}
 	return all
+}
+
+func owner(t *testing.T, path string) int {
+	t.Helper()
+	var st unix.Stat_t
+	must(t, unix.Stat(path, &st))
+	return int(st.Uid)
 }

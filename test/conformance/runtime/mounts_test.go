@@ -331,32 +331,3 @@ func TestDevices(t *testing.T) {
 		}
 	}
 }
-
-// A mount that the host makes later is seen by a slave and not by a private one,
-// and a shared one gives its own to the host.
-func TestMountPropagationWorks(t *testing.T) {
-	b := newBundle(t, "/bin/sleep", "600")
-	source := b.tmpfs("tree", 0)
-	b.must(unix.Mount("", source, "", unix.MS_SHARED, ""))
-	for _, dir := range []string{"later", "inner"} {
-		b.must(os.Mkdir(filepath.Join(source, dir), 0o755))
-	}
-	b.mount(specs.Mount{Destination: "/slave", Source: source, Options: []string{"rbind", "rslave"}})
-	b.mount(specs.Mount{Destination: "/private", Source: source, Options: []string{"rbind", "rprivate"}})
-	b.mount(specs.Mount{Destination: "/shared", Source: source, Options: []string{"rbind", "rshared"}})
-	b.spec.Linux.RootfsPropagation = "rshared"
-	b.capable("CAP_SYS_ADMIN")
-	b.start()
-	b.must(unix.Mount("tmpfs", filepath.Join(source, "later"), "tmpfs", 0, ""))
-	b.must(os.WriteFile(filepath.Join(source, "later/flag"), nil, 0o644))
-	r := b.exec("/bin/ls", "/slave/later", "/private/later", "/shared/later")
-	if want := "/slave/later:\nflag\n\n/private/later:\n\n/shared/later:\nflag\n"; sections(r.out) != sections(want) {
-		t.Errorf("the container sees %q, want %q (%s)", r.out, want, r.err)
-	}
-	if r := b.exec("/bin/mount", "-t", "tmpfs", "tmpfs", "/shared/inner"); r.code != 0 {
-		t.Fatalf("mount in the container: %s", r.err)
-	}
-	if !slices.ContainsFunc(look.ParseMounts(read("/proc/self/mountinfo")), func(m look.Mount) bool { return m.Point == filepath.Join(source, "inner") }) {
-		t.Error("what the container mounts on a shared mount is not seen outside")
-	}
-}
