@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -310,4 +311,155 @@ func TestPauseResume(t *testing.T) {
 	b.refused("not paused|running", "resume", b.id)
 	b.ok("pause", b.id)
 	b.ok("delete", "--force", b.id)
+}
+
+// Weights need the BFQ scheduler: where the files are, they are written, else the
+// error names what is missing.
+func TestBlockIOWeight(t *testing.T) {
+	for name, io := range map[string]specs.LinuxBlockIO{
+		"weight":     {Weight: ptr(uint16(200))},
+		"leafWeight": {LeafWeight: ptr(uint16(200))},
+		"weightDevice": {WeightDevice: []specs.LinuxWeightDevice{{LinuxBlockIODevice: specs.LinuxBlockIODevice{Major: 7, Minor: 250},
+			Weight: ptr(uint16(300)), LeafWeight: ptr(uint16(200))}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBundle(t, "/bin/sleep", "600")
+			b.spec.Linux.Resources.BlockIO = &io
+			b.save()
+			b.ids = append(b.ids, b.id)
+			res := b.cmd("create", b.id)
+			written := false
+			for _, file := range []string{"blkio.weight", "blkio.bfq.weight", "io.bfq.weight", "io.weight"} {
+				if got, ok := b.knob(file); ok && (got == "200" || got == "default 200") {
+					written = true
+				}
+			}
+			switch {
+			case res.code == 0 && !written:
+				t.Error("the weight is accepted and written nowhere")
+			case res.code != 0 && !strings.Contains(strings.ToLower(res.err), "weight"):
+				t.Errorf("says %q, want the name of the setting", res.err)
+			case res.code != 0 && len(b.left()) > 0:
+				t.Errorf("a create that fails leaves %q", b.left())
+			}
+		})
+	}
+}
+
+func TestRdma(t *testing.T) {
+	b := newBundle(t)
+	b.spec.Linux.Resources.Rdma = map[string]specs.LinuxRdma{"nosuch_1": {HcaHandles: ptr(uint32(3)), HcaObjects: ptr(uint32(100))}}
+	b.fails("rdma|nosuch_1")
+}
+
+// On v2 the cgroup belongs to the container's root if it can write there.
+func TestCgroupOwner(t *testing.T) {
+	b := newBundle(t, "/bin/sleep", "600")
+	b.namespace(specs.CgroupNamespace, "")
+	b.mapped()
+	b.mount(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"rw"}})
+	b.start()
+	want := 0
+	if unified() {
+		want = 100000
+	}
+	for _, root := range harness.CgroupRoots() {
+		for _, file := range []string{"", "cgroup.procs"} {
+			uid := owner(t, filepath.Join(root, b.cgroup, file))
+			if uid != want {
+				t.Errorf("%s%s/%s belongs to %d, want %d", root, b.cgroup, file, uid, want)
+			}
+		}
+	}
+	if unified() {
+		if uid := owner(t, filepath.Join("/sys/fs/cgroup", b.cgroup, "memory.max")); uid != 0 {
+			t.Errorf("memory.max belongs to %d", uid)
+		}
+		if r := b.exec("/bin/mkdir", "/sys/fs/cgroup/nested"); r.code != 0 {
+			t.Errorf("a nested cgroup: %s", r.err)
+		}
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	b := newBundle(t, "/bin/sleep", "600")
+	b.start()
+	memoryFile, cpuWant := "memory.limit_in_bytes", [2]string{"cpu.cfs_quota_us", "30000"}
+	if unified() {
+		memoryFile, cpuWant = "memory.max", [2]string{"cpu.max", "30000 100000"}
+	}
+	check := func(file, want string) {
+		t.Helper()
+		if got, _ := b.knob(file); got != want {
+			t.Errorf("%s is %q, want %q", file, got, want)
+		}
+	}
+	b.ok("update", "--memory", "67108864", "--pids-limit", "55", b.id)
+	check(memoryFile, "67108864")
+	check("pids.max", "55")
+	b.ok("update", "--cpu-quota", "30000", "--cpu-period", "100000", "--cpuset-cpus", "0", b.id)
+	check(cpuWant[0], cpuWant[1])
+	check("cpuset.cpus", "0")
+	j, err := json.Marshal(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(56))}})
+	b.must(err)
+	file := filepath.Join(b.temp("update"), "r.json")
+	b.must(os.WriteFile(file, j, 0o644))
+	b.ok("update", "--resources", file, b.id)
+	check("pids.max", "56")
+	check(memoryFile, "67108864")
+	cmd := b.prepare("update", "-r", "-", b.id)
+	cmd.Stdin = strings.NewReader(`{"memory":{"limit":134217728}}`)
+	if r := b.do(cmd); r.code != 0 {
+		t.Errorf("update from stdin: %s", r.err)
+	}
+	check(memoryFile, "134217728")
+	if r := b.exec("/bin/true"); r.code != 0 {
+		t.Errorf("exec after update: %s", r.err)
+	}
+}
+
+func TestEventsStats(t *testing.T) {
+	b := newBundle(t, "/bin/sleep", "600")
+	b.spec.Linux.Resources.Memory = &specs.LinuxMemory{Limit: ptr(int64(64 * mib))}
+	b.start()
+	var event struct {
+		Type, ID string
+		Data     struct {
+			Pids   struct{ Current uint64 }
+			Memory struct {
+				Usage struct{ Limit, Usage uint64 }
+			}
+			CPU struct {
+				Usage struct{ Total uint64 }
+			}
+		}
+	}
+	b.must(json.Unmarshal([]byte(b.ok("events", "--stats", b.id).out), &event))
+	d := event.Data
+	if event.Type != "stats" || event.ID != b.id || d.Pids.Current != 1 || d.Memory.Usage.Limit != 64*mib || d.CPU.Usage.Total == 0 {
+		t.Errorf("stats: %+v", event)
+	}
+}
+
+// checkBeforeUpdate: a limit below what is used is refused, on v2 as v1 does.
+func TestCheckBeforeUpdate(t *testing.T) {
+	b := newBundle(t, "/bin/sh", "-c", "head -c 30000000 /dev/zero > /dev/shm/x; echo full; exec sleep 600")
+	for i, m := range b.spec.Mounts {
+		if m.Destination == "/dev/shm" {
+			b.spec.Mounts[i].Options = []string{"size=64m"}
+		}
+	}
+	b.spec.Linux.Resources.Memory = &specs.LinuxMemory{Limit: ptr(int64(128 * mib)), Swap: ptr(int64(128 * mib)), CheckBeforeUpdate: ptr(true)}
+	r := b.start()
+	if line := b.line(r); line != "full" {
+		t.Fatalf("the container says %q", line)
+	}
+	cmd := b.prepare("update", "-r", "-", b.id)
+	cmd.Stdin = strings.NewReader(`{"memory":{"limit":8388608,"swap":8388608,"checkBeforeUpdate":true}}`)
+	if res := b.do(cmd); res.code == 0 {
+		t.Error("a limit below what is used is accepted")
+	}
+	if s := b.stateOf(); s.Status != specs.StateRunning {
+		t.Errorf("the container is %s", s.Status)
+	}
 }

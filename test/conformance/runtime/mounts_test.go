@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -329,5 +330,132 @@ func TestDevices(t *testing.T) {
 		if got := b.tries("stat," + path)[0]; !strings.HasPrefix(got, "char ") || !strings.HasSuffix(got, want) {
 			t.Errorf("%s is %s", path, got)
 		}
+	}
+}
+
+// All of them in one container: a mount each.
+func TestMountOptions(t *testing.T) {
+	b := newBundle(t)
+	for i, row := range optionRows {
+		b.mount(specs.Mount{Destination: "/tmp/o" + formatUint(uint64(i)), Type: "tmpfs", Source: "tmpfs", Options: strings.Split(row.options, ",")})
+	}
+	r := b.looks()
+	for i, row := range optionRows {
+		m, ok := r.Mount("/tmp/o" + formatUint(uint64(i)))
+		if !ok {
+			t.Errorf("%s: nothing is mounted", row.options)
+			continue
+		}
+		want := row.want
+		if strings.Contains(want, "ro -rw") { // the file system itself may stay writable
+			want = "ro"
+		}
+		checkOptions(t, row.options, m, want)
+	}
+}
+
+func TestMountTypesAndSources(t *testing.T) {
+	b := newBundle(t)
+	r := b.looks()
+	for _, want := range b.spec.Mounts {
+		m, ok := r.Mount(want.Destination)
+		if !ok || m.Type != want.Type || m.Source != want.Source {
+			t.Errorf("%s is %s from %q, want %s from %q", want.Destination, m.Type, m.Source, want.Type, want.Source)
+		}
+	}
+	for point, options := range map[string][]string{"/proc": {"nosuid", "noexec", "nodev"}, "/dev/shm": {"nosuid", "size=65536k"}, "/sys": {"ro"}, "/dev": {"mode=755"}} {
+		if m, _ := r.Mount(point); !m.Has(options...) {
+			t.Errorf("%s has %v and %v, want %v", point, m.Options, m.Super, options)
+		}
+	}
+}
+
+func TestTmpcopyup(t *testing.T) {
+	b := newBundle(t)
+	b.write("etc/sub/file", "copied")
+	b.must(os.Chmod(filepath.Join(b.rootfs, "etc/sub"), 0o700))
+	b.must(os.Chown(filepath.Join(b.rootfs, "etc/sub/file"), 5, 6))
+	b.mount(specs.Mount{Destination: "/etc", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup", "mode=755"}})
+	b.expect([][2]string{
+		{"read,/etc/sub/file", `"copied"`},
+		{"stat,/etc/sub/file", "file 0644 5:6 0:0"},
+		{"stat,/etc/sub", "dir 0700 0:0 0:0"},
+		{"write,/etc/sub/file,x", "ok"},
+	})
+	if got := read(filepath.Join(b.rootfs, "etc/sub/file")); got != "copied" {
+		t.Errorf("the image's file changed to %q", got)
+	}
+}
+
+func TestRootfsPropagation(t *testing.T) {
+	for value, kind := range map[string]string{
+		"private": "private", "rprivate": "private", "slave": "master", "rslave": "master",
+		"shared": "shared", "rshared": "shared", "unbindable": "unbindable", "runbindable": "unbindable", "": "any",
+	} {
+		t.Run(value, func(t *testing.T) {
+			b := newBundle(t)
+			root := b.tmpfs("root", 0)
+			b.must(unix.Mount("", root, "", unix.MS_SHARED, ""))
+			b.must(os.MkdirAll(filepath.Join(root, "bin"), 0o755))
+			for _, dir := range []string{"proc", "dev", "sys"} {
+				b.must(os.MkdirAll(filepath.Join(root, dir), 0o755))
+			}
+			b.must(copyFile(filepath.Join(templates, "probe"), filepath.Join(root, "probe")))
+			b.spec.Root.Path = root
+			b.spec.Linux.RootfsPropagation = value
+			r := b.looks()
+			m, _ := r.Mount("/")
+			if kind != "any" && !m.Is(kind) {
+				t.Errorf("the root is %v, want %s", m.Propagation, kind)
+			}
+		})
+	}
+	b := newBundle(t)
+	b.spec.Linux.RootfsPropagation = "public"
+	b.fails("public")
+}
+
+// "If a file already exists at path that does not match the requested device, the
+// runtime MUST generate an error."
+func TestDeviceOverAnotherFile(t *testing.T) {
+	b := newBundle(t)
+	b.write("etc/taken", "")
+	b.spec.Linux.Devices = []specs.LinuxDevice{{Path: "/etc/taken", Type: "c", Major: 1, Minor: 3}}
+	b.fails("/etc/taken")
+	b = newBundle(t)
+	b.must(unix.Mknod(filepath.Join(b.rootfs, "etc/same"), syscall.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
+	b.spec.Linux.Devices = []specs.LinuxDevice{{Path: "/etc/same", Type: "c", Major: 1, Minor: 3}}
+	b.looks()
+	b = newBundle(t)
+	b.spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "z", Major: 1, Minor: 3}}
+	b.fails("z")
+}
+
+// A mount that the host makes later is seen by a slave and not by a private one,
+// and a shared one gives its own to the host.
+func TestMountPropagationWorks(t *testing.T) {
+	b := newBundle(t, "/bin/sleep", "600")
+	source := b.tmpfs("tree", 0)
+	b.must(unix.Mount("", source, "", unix.MS_SHARED, ""))
+	for _, dir := range []string{"later", "inner"} {
+		b.must(os.Mkdir(filepath.Join(source, dir), 0o755))
+	}
+	b.mount(specs.Mount{Destination: "/slave", Source: source, Options: []string{"rbind", "rslave"}})
+	b.mount(specs.Mount{Destination: "/private", Source: source, Options: []string{"rbind", "rprivate"}})
+	b.mount(specs.Mount{Destination: "/shared", Source: source, Options: []string{"rbind", "rshared"}})
+	b.spec.Linux.RootfsPropagation = "rshared"
+	b.capable("CAP_SYS_ADMIN")
+	b.start()
+	b.must(unix.Mount("tmpfs", filepath.Join(source, "later"), "tmpfs", 0, ""))
+	b.must(os.WriteFile(filepath.Join(source, "later/flag"), nil, 0o644))
+	r := b.exec("/bin/ls", "/slave/later", "/private/later", "/shared/later")
+	if want := "/slave/later:\nflag\n\n/private/later:\n\n/shared/later:\nflag\n"; sections(r.out) != sections(want) {
+		t.Errorf("the container sees %q, want %q (%s)", r.out, want, r.err)
+	}
+	if r := b.exec("/bin/mount", "-t", "tmpfs", "tmpfs", "/shared/inner"); r.code != 0 {
+		t.Fatalf("mount in the container: %s", r.err)
+	}
+	if !slices.ContainsFunc(look.ParseMounts(read("/proc/self/mountinfo")), func(m look.Mount) bool { return m.Point == filepath.Join(source, "inner") }) {
+		t.Error("what the container mounts on a shared mount is not seen outside")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -95,4 +96,148 @@ func (b *bundle) link(name string) {
 	b.must(err)
 	b.must(netlink.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(192, 0, 2, 7), Mask: net.CIDRMask(24, 32)}}))
 	b.must(netlink.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP("2001:db8::7"), Mask: net.CIDRMask(64, 128)}, Flags: unix.IFA_F_NODAD}))
+}
+
+func TestNewNamespaces(t *testing.T) {
+	for kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			b := newBundle(t)
+			b.namespace(kind, "")
+			if kind == specs.UserNamespace {
+				b.mapped()
+			}
+			r := b.looks()
+			for other, o := range kinds {
+				inherited := true
+				for _, n := range b.spec.Linux.Namespaces {
+					inherited = inherited && n.Type != other
+				}
+				if same := r.Namespaces[o.file] == own(o.file); same != inherited {
+					t.Errorf("%s is %s and the runtime's %s; inherited: %v", o.file, r.Namespaces[o.file], own(o.file), inherited)
+				}
+			}
+		})
+	}
+}
+
+func TestBadNamespaces(t *testing.T) {
+	for _, row := range []struct {
+		name, want string
+		change     func(b *bundle)
+	}{
+		{"of another type", "network|/ns/uts", func(b *bundle) { b.namespace(specs.NetworkNamespace, "/proc/self/ns/uts") }},
+		{"no namespace's file", "/etc/passwd", func(b *bundle) { b.namespace(specs.IPCNamespace, "/etc/passwd") }},
+		{"missing file", "/no/such", func(b *bundle) { b.namespace(specs.IPCNamespace, "/no/such") }},
+		{"missing file of a pid namespace", "/no/such", func(b *bundle) { b.namespace(specs.PIDNamespace, "/no/such") }},
+		{"named twice", "network", func(b *bundle) {
+			b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace})
+		}},
+		{"unknown type", "astral", func(b *bundle) { b.namespace("astral", "") }},
+		{"hostname of the host", "hostname", func(b *bundle) { b.without(specs.UTSNamespace) }},
+		{"mappings without a user namespace", "uidMappings|user namespace", func(b *bundle) {
+			b.spec.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 10}}
+		}},
+		{"user namespace without mappings", "uidMappings|user namespace|mapping", func(b *bundle) { b.namespace(specs.UserNamespace, "") }},
+		{"mappings that overlap", "overlap|0.*100000|ap", func(b *bundle) {
+			b.mapped()
+			b.spec.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 10}, {ContainerID: 5, HostID: 200000, Size: 10}}
+		}},
+		{"time offsets without a time namespace", "timeOffsets|time namespace", func(b *bundle) {
+			b.spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 1}}
+		}},
+		{"offset of an unknown clock", "sundial", func(b *bundle) {
+			b.namespace(specs.TimeNamespace, "")
+			b.spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"sundial": {Secs: 1}}
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b := newBundle(t)
+			row.change(b)
+			b.fails(row.want)
+		})
+	}
+}
+
+func TestUserNamespace(t *testing.T) {
+	b := newBundle(t, "/probe", "hold")
+	b.mapped()
+	b.spec.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 200000, Size: 1000}, {ContainerID: 2000, HostID: 300000, Size: 5}}
+	b.spec.Process.User = specs.User{UID: 3, GID: 2001, AdditionalGids: []uint32{7}}
+	r := b.holds()
+	if r.UIDMap != "0 100000 65536" || r.GIDMap != "0 200000 1000\n2000 300000 5" {
+		t.Errorf("the maps are %q and %q", r.UIDMap, r.GIDMap)
+	}
+	if r.UID != 3 || r.GID != 2001 {
+		t.Errorf("user %d and group %d inside, want 3 and 2001", r.UID, r.GID)
+	}
+	var st unix.Stat_t
+	b.must(unix.Stat(fmt.Sprintf("/proc/%d", b.stateOf().Pid), &st))
+	if st.Uid != 100003 || st.Gid != 300001 {
+		t.Errorf("user %d and group %d outside, want 100003 and 300001", st.Uid, st.Gid)
+	}
+	if e := b.exec("/probe", "try", "stat,/dev/null", "stat,/proc/self", "stat,/dev"); !strings.HasPrefix(e.out, "char 0666 ") {
+		t.Errorf("exec: %q %q", e.out, e.err)
+	}
+	b.stopped("TERM")
+}
+
+// The root of a user namespace has all its capabilities within, and none outside.
+func TestUserNamespaceRoot(t *testing.T) {
+	b := newBundle(t)
+	b.mapped()
+	b.capable("CAP_SYS_ADMIN")
+	b.spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229, FileMode: ptr(os.FileMode(0o666))}}
+	b.expect([][2]string{
+		{"mount,tmpfs,/tmp,tmpfs,0", "ok"},
+		{"mknod,/tmp/mem,c,1,1", "EPERM"},
+		{"write,/proc/sys/kernel/panic,1", "EACCES"},
+		{"chown,/tmp,65535,65535", "ok"},
+		{"chown,/tmp,65536,0", "EINVAL"},
+		{"stat,/dev/shm", "dir 1777 0:0 0:0"},
+	})
+}
+
+func TestTimeOffsets(t *testing.T) {
+	b := newBundle(t)
+	b.namespace(specs.TimeNamespace, "")
+	b.spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 172800, Nanosecs: 7}, "boottime": {Secs: 604800}}
+	var now unix.Timespec
+	b.must(unix.ClockGettime(unix.CLOCK_MONOTONIC, &now))
+	r := b.looks()
+	if r.TimeOffsets["monotonic"] != [2]string{"172800", "7"} || r.TimeOffsets["boottime"] != [2]string{"604800", "0"} {
+		t.Errorf("offsets %v", r.TimeOffsets)
+	}
+	if past := r.Monotonic - now.Sec; past < 172800 || past > 172800+600 {
+		t.Errorf("the monotonic clock is %d s ahead, want 172800", past)
+	}
+}
+
+// A process of exec is in every namespace of the container's.
+func TestExecJoinsAll(t *testing.T) {
+	for _, user := range []bool{false, true} {
+		t.Run(fmt.Sprint("user namespace ", user), func(t *testing.T) {
+			b := newBundle(t, "/probe", "hold")
+			b.namespace(specs.CgroupNamespace, "")
+			b.namespace(specs.TimeNamespace, "")
+			b.spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: 1000}}
+			if user {
+				b.mapped()
+			}
+			first := b.holds()
+			e := b.exec("/probe")
+			if e.code != 0 {
+				t.Fatalf("exec: exit %d: %s", e.code, e.err)
+			}
+			second := b.report(e.out)
+			for _, k := range kinds {
+				if first.Namespaces[k.file] != second.Namespaces[k.file] {
+					t.Errorf("%s is %s for the first process and %s for exec's", k.file, first.Namespaces[k.file], second.Namespaces[k.file])
+				}
+			}
+			if first.Cgroup != second.Cgroup || first.UIDMap != second.UIDMap {
+				t.Errorf("cgroup %q and %q, map %q and %q", first.Cgroup, second.Cgroup, first.UIDMap, second.UIDMap)
+			}
+			b.stopped("TERM")
+		})
+	}
 }

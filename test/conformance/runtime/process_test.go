@@ -165,3 +165,63 @@ func TestOOMScoreAdj(t *testing.T) {
 		t.Errorf("oom_score_adj %d, want the runtime's own", got)
 	}
 }
+
+func TestRlimits(t *testing.T) {
+	names := map[string]string{
+		"RLIMIT_AS": "Max address space", "RLIMIT_CORE": "Max core file size", "RLIMIT_CPU": "Max cpu time", "RLIMIT_DATA": "Max data size",
+		"RLIMIT_FSIZE": "Max file size", "RLIMIT_LOCKS": "Max file locks", "RLIMIT_MEMLOCK": "Max locked memory",
+		"RLIMIT_MSGQUEUE": "Max msgqueue size", "RLIMIT_NICE": "Max nice priority", "RLIMIT_NOFILE": "Max open files",
+		"RLIMIT_NPROC": "Max processes", "RLIMIT_RSS": "Max resident set", "RLIMIT_RTPRIO": "Max realtime priority",
+		"RLIMIT_RTTIME": "Max realtime timeout", "RLIMIT_SIGPENDING": "Max pending signals", "RLIMIT_STACK": "Max stack size",
+	}
+	big := map[string]uint64{"RLIMIT_AS": 8 << 40, "RLIMIT_DATA": 8 << 40, "RLIMIT_STACK": 8 << 20, "RLIMIT_FSIZE": 1 << 30, "RLIMIT_CPU": 5000, "RLIMIT_NPROC": 500, "RLIMIT_NOFILE": 300}
+	small := map[string]uint64{"RLIMIT_NICE": 0, "RLIMIT_RTPRIO": 0, "RLIMIT_CORE": 0, "RLIMIT_MSGQUEUE": 8192, "RLIMIT_MEMLOCK": 8192}
+	b := newBundle(t)
+	want := map[string][2]string{}
+	for kind, name := range names {
+		soft, hard := uint64(90), uint64(100)
+		if n, ok := big[kind]; ok {
+			soft, hard = n-8, n
+		}
+		if n, ok := small[kind]; ok {
+			soft, hard = n, n
+		}
+		b.spec.Process.Rlimits = append(b.spec.Process.Rlimits, specs.POSIXRlimit{Type: kind, Soft: soft, Hard: hard})
+		want[name] = [2]string{formatUint(soft), formatUint(hard)}
+	}
+	got := b.looks().Limits
+	for name, w := range want {
+		if got[name] != w {
+			t.Errorf("%s: %v, want %v", name, got[name], w)
+		}
+	}
+	for _, rows := range []struct {
+		want   string
+		limits []specs.POSIXRlimit
+	}{
+		{"RLIMIT_TEST", []specs.POSIXRlimit{{Type: "RLIMIT_TEST", Soft: 1, Hard: 1}}},
+		{"RLIMIT_NOFILE", []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1, Hard: 1}, {Type: "RLIMIT_NOFILE", Soft: 2, Hard: 2}}},
+	} {
+		b := newBundle(t)
+		b.spec.Process.Rlimits = rows.limits
+		b.fails(rows.want)
+	}
+}
+
+func TestPersonality(t *testing.T) {
+	b := newBundle(t)
+	b.spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
+	r := b.looks()
+	const linux32 = 8
+	if r.Personality&0xff != linux32 || r.Machine != "i686" {
+		t.Errorf("personality %#x on a %s, want %#x on an i686", r.Personality, r.Machine, linux32)
+	}
+	b = newBundle(t)
+	b.spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux}
+	if r := b.looks(); r.Personality&0xff != 0 {
+		t.Errorf("personality %#x, want 0", r.Personality)
+	}
+	b = newBundle(t)
+	b.spec.Linux.Personality = &specs.LinuxPersonality{Domain: "LINUX64"}
+	b.fails("LINUX64")
+}
