@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -36,23 +35,6 @@ func (b *bundle) sleeper(flags uintptr, mappings ...syscall.SysProcIDMap) int {
 func own(namespace string) string {
 	link, _ := os.Readlink("/proc/self/ns/" + namespace)
 	return link
-}
-
-// numbers are what a list in the kernel's form ("0-1,3") holds.
-func numbers(list string) []int {
-	var all []int
-	for part := range strings.SplitSeq(strings.TrimSpace(list), ",") {
-		from, to, ok := strings.Cut(part, "-")
-		if !ok {
-			to = from
-		}
-		a, errA := strconv.Atoi(from)
-		b, errB := strconv.Atoi(to)
-		for n := a; errA == nil && errB == nil && n <= b; n++ {
-			all = append(all, n)
-		}
-	}
-	return all
 }
 
 func owner(t *testing.T, path string) int {

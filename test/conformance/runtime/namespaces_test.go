@@ -2,14 +2,12 @@ package conformance
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -79,23 +77,6 @@ func TestNames(t *testing.T) {
 	if name, _ := os.Hostname(); name == "inside" {
 		t.Error("the host's name changed")
 	}
-}
-
-// link makes a veth pair in the lab with an address and takes it away again.
-func (b *bundle) link(name string) {
-	b.t.Helper()
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = name
-	b.must(netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: name + "p"}))
-	b.undo(func() {
-		if l, err := netlink.LinkByName(name + "p"); err == nil {
-			_ = netlink.LinkDel(l)
-		}
-	})
-	l, err := netlink.LinkByName(name)
-	b.must(err)
-	b.must(netlink.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(192, 0, 2, 7), Mask: net.CIDRMask(24, 32)}}))
-	b.must(netlink.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP("2001:db8::7"), Mask: net.CIDRMask(64, 128)}, Flags: unix.IFA_F_NODAD}))
 }
 
 func TestNewNamespaces(t *testing.T) {
