@@ -15,18 +15,23 @@ import (
 	"github.com/berth-containers/berth/test/harness"
 )
 
-// bundle is one test's bundle and the containers it makes from it.
-type bundle struct {
+// runner gives commands to the runtime under test.
+type runner struct {
 	t      *testing.T
 	dir    string // the bundle; its parent is the test's, for other files
-	rootfs string
 	state  string // --root
 	id     string // of the container that the short methods speak of
+	global []string
+	files  int // outputs so far
+}
+
+// bundle is one test's bundle and the containers it makes from it.
+type bundle struct {
+	runner
+	rootfs string
 	cgroup string // name below each hierarchy's root
 	spec   *specs.Spec
-	global []string // further global flags of the runtime
 	ids    []string // containers to take away at the end
-	files  int      // outputs so far
 	undone []func() // what the test made on the host, taken back before leftovers are looked for
 }
 
@@ -48,8 +53,8 @@ func newBundle(t *testing.T, args ...string) *bundle {
 	var name [6]byte
 	_, _ = rand.Read(name[:])
 	id := "conf-" + hex.EncodeToString(name[:])
-	b := &bundle{t: t, dir: filepath.Join(dir, "bundle"), rootfs: filepath.Join(dir, "bundle/rootfs"), state: filepath.Join(dir, "state"),
-		id: id, cgroup: "/" + id, spec: defaultSpec(args, "/"+id)}
+	b := &bundle{runner: runner{t: t, dir: filepath.Join(dir, "bundle"), state: filepath.Join(dir, "state"), id: id},
+		rootfs: filepath.Join(dir, "bundle/rootfs"), cgroup: "/" + id, spec: defaultSpec(args, "/"+id)}
 	end := harness.Watch(t, b.left)
 	t.Cleanup(func() {
 		b.deleteAll()
@@ -129,7 +134,7 @@ func (b *bundle) write(path, content string) {
 }
 
 // temp makes a directory of the test's own outside of the bundle.
-func (b *bundle) temp(name string) string {
+func (b *runner) temp(name string) string {
 	b.t.Helper()
 	dir := filepath.Join(filepath.Dir(b.dir), name)
 	b.must(os.MkdirAll(dir, 0o755))
@@ -157,7 +162,7 @@ func (b *bundle) capable(names ...string) {
 	}
 }
 
-func (b *bundle) must(err error) {
+func (b *runner) must(err error) {
 	b.t.Helper()
 	must(b.t, err)
 }

@@ -31,7 +31,7 @@ type result struct {
 func foreign() bool { return os.Getenv("OCI_RUNTIME") != "" }
 
 // runtimeArgs is the runtime under test and its global flags.
-func (b *bundle) runtimeArgs() []string {
+func (b *runner) runtimeArgs() []string {
 	args := strings.Fields(os.Getenv("OCI_RUNTIME"))
 	if len(args) == 0 {
 		args = []string{harness.Bin(b.t, "berth-runtime")}
@@ -41,7 +41,7 @@ func (b *bundle) runtimeArgs() []string {
 
 // prepare makes a command of the runtime with the bundle as its directory; the
 // test may change it before do.
-func (b *bundle) prepare(args ...string) *exec.Cmd {
+func (b *runner) prepare(args ...string) *exec.Cmd {
 	b.t.Helper()
 	full := append(b.runtimeArgs(), args...)
 	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
@@ -54,7 +54,7 @@ func (b *bundle) prepare(args ...string) *exec.Cmd {
 
 // do runs a command to its end. Its outputs are files, as a container's may
 // outlive it.
-func (b *bundle) do(cmd *exec.Cmd) result {
+func (b *runner) do(cmd *exec.Cmd) result {
 	b.t.Helper()
 	b.files++
 	base := filepath.Join(b.temp("out"), strconv.Itoa(b.files))
@@ -89,13 +89,13 @@ func read(path string) string {
 }
 
 // cmd runs a command of the runtime.
-func (b *bundle) cmd(args ...string) result {
+func (b *runner) cmd(args ...string) result {
 	b.t.Helper()
 	return b.do(b.prepare(args...))
 }
 
 // ok is cmd for one that must succeed.
-func (b *bundle) ok(args ...string) result {
+func (b *runner) ok(args ...string) result {
 	b.t.Helper()
 	r := b.cmd(args...)
 	if r.code != 0 {
@@ -106,7 +106,7 @@ func (b *bundle) ok(args ...string) result {
 
 // refused is cmd for one that must fail, with an error that matches the pattern.
 // Another runtime's words are its own.
-func (b *bundle) refused(pattern string, args ...string) result {
+func (b *runner) refused(pattern string, args ...string) result {
 	b.t.Helper()
 	r := b.cmd(args...)
 	if r.code == 0 {
@@ -184,7 +184,7 @@ func (b *bundle) holds(flags ...string) *look.Report {
 }
 
 // line waits for the first line that a container prints.
-func (b *bundle) line(r result) string {
+func (b *runner) line(r result) string {
 	b.t.Helper()
 	var line string
 	found := harness.Await(func() bool {
@@ -199,12 +199,12 @@ func (b *bundle) line(r result) string {
 }
 
 // exec runs a command in the container.
-func (b *bundle) exec(args ...string) result {
+func (b *runner) exec(args ...string) result {
 	b.t.Helper()
 	return b.cmd(append([]string{"exec", b.id}, args...)...)
 }
 
-func (b *bundle) report(out string) *look.Report {
+func (b *runner) report(out string) *look.Report {
 	b.t.Helper()
 	r := &look.Report{}
 	if err := json.Unmarshal(bytes.TrimSpace([]byte(out)), r); err != nil {
@@ -213,7 +213,7 @@ func (b *bundle) report(out string) *look.Report {
 	return r
 }
 
-func (b *bundle) stateOf() specs.State {
+func (b *runner) stateOf() specs.State {
 	b.t.Helper()
 	var s specs.State
 	b.must(json.Unmarshal([]byte(b.ok("state", b.id).out), &s))
@@ -221,13 +221,13 @@ func (b *bundle) stateOf() specs.State {
 }
 
 // stopped ends the container's program and waits for the runtime to say so.
-func (b *bundle) stopped(signal string) {
+func (b *runner) stopped(signal string) {
 	b.t.Helper()
 	b.ok("kill", b.id, signal)
 	b.awaitStatus(specs.StateStopped)
 }
 
-func (b *bundle) awaitStatus(status specs.ContainerState) {
+func (b *runner) awaitStatus(status specs.ContainerState) {
 	b.t.Helper()
 	harness.Eventually(b.t, "the state "+string(status), func() bool { return b.stateOf().Status == status })
 }
