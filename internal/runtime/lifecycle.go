@@ -31,7 +31,7 @@ func containerHooks(o CreateOptions) (h wire.ContainerHooks, err error) {
 	if err := hooks.Check(list); err != nil {
 		return h, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	}
-	h.Runtime = len(list.Prestart)+len(list.CreateRuntime) > 0 //nolint:staticcheck // deprecated, and in use
+	h.Runtime = len(list.Prestart)+len(list.CreateRuntime) > 0 //lint:ignore SA1019 it is in use
 	h.Create, h.Start = list.CreateContainer, list.StartContainer
 	if h.CreatingState, err = hookState(o, specs.StateCreating, 0); err != nil {
 		return h, err
@@ -46,7 +46,7 @@ func createHooks(o CreateOptions, pid int) error {
 	if err != nil {
 		return err
 	}
-	//nolint:staticcheck // deprecated, and in use
+	//lint:ignore SA1019 it is in use
 	if err := hooks.Run("prestart", o.Spec.Hooks.Prestart, state); err != nil {
 		return err
 	}

@@ -50,7 +50,8 @@ func TestHooks(t *testing.T) {
 		s.Root.Readonly = false
 		mark := specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", "mount -t tmpfs made " + b.dir + "/rootfs/mnt"}, Env: []string{"PATH=/bin:/usr/bin"}}
 		s.Hooks = &specs.Hooks{
-			Prestart: []specs.Hook{record("prestart", out)}, CreateRuntime: []specs.Hook{record("createRuntime", out)}, //nolint:staticcheck // in use
+			//lint:ignore SA1019 it is in use
+			Prestart: []specs.Hook{record("prestart", out)}, CreateRuntime: []specs.Hook{record("createRuntime", out)},
 			CreateContainer: []specs.Hook{record("createContainer", out), mark}, StartContainer: []specs.Hook{record("startContainer", "/shared/out")},
 			Poststart: []specs.Hook{record("poststart", out)}, Poststop: []specs.Hook{record("poststop", out)},
 		}
@@ -113,7 +114,8 @@ func TestHookErrors(t *testing.T) {
 	marker := filepath.Join(b.dir, "poststop")
 	bad := []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo why; exit 9"}}}
 	for kind, set := range map[string]func(*specs.Hooks){
-		"prestart":        func(h *specs.Hooks) { h.Prestart = bad }, //nolint:staticcheck // in use
+		//lint:ignore SA1019 it is in use
+		"prestart":        func(h *specs.Hooks) { h.Prestart = bad },
 		"createRuntime":   func(h *specs.Hooks) { h.CreateRuntime = bad },
 		"createContainer": func(h *specs.Hooks) { h.CreateContainer = bad },
 		"startContainer":  func(h *specs.Hooks) { h.StartContainer = bad },

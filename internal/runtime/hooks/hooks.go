@@ -34,7 +34,7 @@ func Check(h *specs.Hooks) error {
 		name string
 		list []specs.Hook
 	}{
-		//nolint:staticcheck // deprecated, and in use
+		//lint:ignore SA1019 it is in use
 		{"prestart", h.Prestart},
 		{"createRuntime", h.CreateRuntime}, {"createContainer", h.CreateContainer},
 		{"startContainer", h.StartContainer}, {"poststart", h.Poststart}, {"poststop", h.Poststop},
