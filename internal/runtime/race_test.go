@@ -15,7 +15,7 @@ import (
 )
 
 // attempts is how many containers are made against each attacker.
-const attempts = 60
+const attempts = 30
 
 // exchange swaps two names again and again, as another container of the same
 // volume could, until the test is over.
