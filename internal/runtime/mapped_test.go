@@ -14,13 +14,14 @@ import (
 // The layers belong to the host's root, which is the container's: the root
 // filesystem is seen through the map, and what is written belongs to 0 on disk.
 func TestMappedRootfs(t *testing.T) {
-	s := spec("sh", "-c", "stat -c '%u %g' /bin /etc/passwd /bin/busybox; touch /etc/new; mkdir /d; echo x >>/etc/passwd; stat -c '%u %g' /etc/new /d; cat /proc/self/uid_map | while read a b c; do echo $a $b $c; done; test -c /dev/null && echo x >/dev/null; ls /dev; ls /sys/fs/cgroup | grep -c pids")
+	s := spec("sh", "-c", "stat -c '%u %g' /bin /etc/passwd /bin/busybox; touch /etc/new; mkdir /d; echo x >>/etc/passwd; stat -c '%u %g' /etc/new /d; cat /proc/self/uid_map | while read a b c; do echo $a $b $c; done; test -c /dev/null && echo x >/dev/null; ls /dev | grep -v core")
 	inUsers(s)
 	root := rootfs(t)
-	got := must(t, s, root)
-	want := "0 0\n0 0\n0 0\n0 0\n0 0\n0 100000 65536\nfd\nfull\nmqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero\n1"
-	if got != want {
-		t.Errorf("got  %q\nwant %q", got, want)
+	got, _, err := run(t, s, root)
+	skipWithoutIDMaps(t, err)
+	want := "0 0\n0 0\n0 0\n0 0\n0 0\n0 100000 65536\nfd\nfull\nmqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero\n"
+	if err != nil || got != want {
+		t.Errorf("%v\ngot  %q\nwant %q", err, got, want)
 	}
 	for _, name := range []string{"etc/new", "d", "etc/passwd"} {
 		var st unix.Stat_t
@@ -48,6 +49,7 @@ func TestMappedBinds(t *testing.T) {
 	s.Root = &specs.Root{Path: "root"}
 	mustDo(t, chownTree(root, 100000), os.Chmod(bundle, 0o755), os.Chmod(filepath.Dir(bundle), 0o755))
 	out, code, err := runOptions(t, runtime.CreateOptions{ID: "users", Spec: s, Bundle: bundle})
+	skipWithoutIDMaps(t, err)
 	want := "in\n65534\n0\nmount: permission denied (are you root?)\ntouch: /locked/x: Read-only file system\nro,nosuid,nodev,noexec\n"
 	if err != nil || code != 0 || out != want {
 		t.Errorf("code %d, %v\ngot  %q\nwant %q", code, err, out, want)

@@ -204,7 +204,7 @@ func TestRootOfLinks(t *testing.T) {
 				s.Mounts[1] = specs.Mount{Type: "bind", Source: filepath.Join(root, "dev"), Destination: "/dev"}
 			}
 			if tc.name == "etc" {
-				s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: "/etc/hostname", Destination: "/etc/made/hostname"})
+				s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: filepath.Join(layer, "etc/group"), Destination: "/etc/made/hostname"})
 			}
 			_, code, err := runOptions(t, runtime.CreateOptions{ID: "links", Spec: s, Bundle: bundle})
 			if tc.refused == "" && (err != nil || code != 0) || tc.refused != "" && (err == nil || !strings.Contains(err.Error(), tc.refused)) {
