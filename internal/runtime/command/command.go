@@ -53,6 +53,8 @@ func commands() []command {
 		{"resume", "ID", runResume},
 		{"update", "[flags] ID", runUpdate},
 		{"events", "[--interval TIME] [--stats] ID", runEvents},
+		{"checkpoint", "[flags] ID", runCheckpoint},
+		{"restore", "[flags] ID", runRestore},
 		{"spec", "[--bundle DIR] [--rootless]", runSpec},
 		{"features", "", runFeatures},
 	}
