@@ -51,7 +51,7 @@ func kernelsOf(goarch string, names []specs.Arch) ([]kernelArch, error) {
 	case "amd64":
 		kernels = append(kernels, kernelArch{unix.AUDIT_ARCH_X86_64, []abi{
 			{calls: amd64Calls[:], last: x32Bit - 1, enabled: true},
-			{calls: x32Calls[:], first: x32Bit, last: lastCall, enabled: has(specs.ArchX32)},
+			{calls: x32Calls[:], first: x32Bit, last: lastCall, narrow: true, enabled: has(specs.ArchX32)},
 		}})
 		if has(specs.ArchX86) {
 			kernels = append(kernels, kernelArch{unix.AUDIT_ARCH_I386, []abi{{calls: x86Calls[:], last: lastCall, narrow: true, multiplexed: true, enabled: true}}})

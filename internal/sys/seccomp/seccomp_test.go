@@ -125,6 +125,7 @@ func TestDockersProfile(t *testing.T) {
 		{"x32 read", plain, amd64, x32Bit | unix.SYS_READ, nil, "allow"},
 		{"x32 ioctl", plain, amd64, x32Bit | 514, nil, "allow"},
 		{"x32 mount", plain, amd64, x32Bit | unix.SYS_MOUNT, nil, "EPERM"},
+		{"x32 socket, whose arguments have 32 bits", plain, amd64, x32Bit | unix.SYS_SOCKET, []uint64{1<<32 | unix.AF_INET}, "allow"},
 		{"i386 read", plain, i386, 3, nil, "allow"},
 		{"i386 mount", plain, i386, 21, nil, "EPERM"},
 		{"i386 socketcall", plain, i386, 102, []uint64{1}, "allow"},
