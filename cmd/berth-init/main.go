@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	if filepath.Base(os.Args[0]) == "docker-init" || len(os.Args) > 1 {
+	if filepath.Base(os.Args[0]) == "docker-init" {
 		os.Exit(reaper.Main(os.Args[1:]))
 	}
 	os.Exit(bootstrap.Main())
