@@ -11,7 +11,7 @@ BINARIES := berth berthd berth-shim berth-runtime berth-init
 # benchmark measures against.
 DEMO_PACKAGES  := busybox-static docker-registry iproute2 curl ca-certificates
 # (The race detector links with gcc.)
-TEST_PACKAGES  := $(DEMO_PACKAGES) gcc libc6-dev skopeo umoci docker-cli python3 qemu-system-x86 kmod docker.io podman runc criu
+TEST_PACKAGES  := $(DEMO_PACKAGES) gcc libc6-dev skopeo umoci docker-cli python3 qemu-system-x86 kmod docker.io podman runc criu uidmap
 BENCH_PACKAGES := $(TEST_PACKAGES) netavark crun iptables
 
 .PHONY: all build test lint demo bench vm install uninstall clean packages-demo packages-test packages-bench

@@ -169,6 +169,10 @@ func (s start) fork(r *Runtime, attr *syscall.ProcAttr) (int, error) {
 	path := fmt.Sprintf("/proc/self/fd/%d", wire.Self)
 	run := func() (int, error) {
 		pid, err := syscall.ForkExec(path, []string{"berth-init"}, attr)
+		if errors.Is(err, unix.EPERM) && s.clone != 0 && s.clone&unix.CLONE_NEWUSER == 0 {
+			return 0, errdefs.ErrPermissionDenied.WithMessage("the namespaces of the container cannot be made (" + err.Error() +
+				"): without privileges a container needs a user namespace; add one to linux.namespaces, with its mappings")
+		}
 		if err != nil {
 			return 0, fmt.Errorf("start the container init: %w", err)
 		}

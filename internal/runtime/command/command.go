@@ -78,7 +78,7 @@ func Main(args []string, initBinary string) int {
 func (e *env) main(args []string) error {
 	global := flag.NewFlagSet("berth-runtime", flag.ContinueOnError)
 	global.SetOutput(io.Discard)
-	global.StringVar(&e.store.Root, "root", "/run/berth-runtime", "directory of the containers' states")
+	global.StringVar(&e.store.Root, "root", defaultRoot(), "directory of the containers' states")
 	global.StringVar(&e.log.path, "log", "", "file for warnings and errors")
 	global.StringVar(&e.log.format, "log-format", "text", "text or json")
 	global.BoolVar(&e.log.verbose, "debug", false, "log each step")

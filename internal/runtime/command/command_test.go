@@ -44,7 +44,7 @@ func newBundle(t *testing.T, args ...string) *bundle {
 	if err := os.WriteFile(filepath.Join(bin, "busybox"), busybox, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"sh", "sleep", "true", "cat", "ls", "stty"} {
+	for _, name := range []string{"sh", "sleep", "true", "cat", "grep", "ls", "stty"} {
 		if err := os.Symlink("busybox", filepath.Join(bin, name)); err != nil {
 			t.Fatal(err)
 		}

@@ -84,6 +84,9 @@ func parseSignal(name string) (syscall.Signal, error) {
 }
 
 func signalAll(s *state.State, sig syscall.Signal) error {
+	if s.Cgroup == "" {
+		return sendTo(s.Process, sig) // with its pid namespace, all end with the first
+	}
 	pids, err := cgroup.Open(s.Cgroup).Pids()
 	if err != nil {
 		return err

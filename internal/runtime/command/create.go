@@ -140,11 +140,9 @@ func (e *env) prepare(o *runtime.CreateOptions, bundle string) (*state.State, []
 func (e *env) place(s *state.State, o *runtime.CreateOptions) (err error) {
 	path := &o.Spec.Linux.CgroupsPath
 	if !e.systemd {
-		if *path == "" {
-			*path = "/" + o.ID
-		}
+		err = e.placeCgroup(o.ID, o.Spec.Linux)
 		s.Cgroup = *path
-		return nil
+		return err
 	}
 	if *path == "" {
 		*path = ":berth:" + o.ID
@@ -159,7 +157,10 @@ func (e *env) place(s *state.State, o *runtime.CreateOptions) (err error) {
 // take makes the ID and the cgroup the container's.
 func (e *env) take(s *state.State) error {
 	if err := e.store.Take(s); err != nil {
-		return err
+		return explainRoot(e.store.Root, err)
+	}
+	if s.Cgroup == "" {
+		return nil
 	}
 	err := unused(s.Cgroup)
 	if err == nil {

@@ -36,7 +36,11 @@ func runUpdate(e *env, flags *flag.FlagSet, args []string) error {
 			return err
 		}
 	}
-	warnings, err := cgroup.Open(s.Cgroup).Update(resources)
+	group, err := groupOf(s)
+	if err != nil {
+		return err
+	}
+	warnings, err := group.Update(resources)
 	for _, w := range warnings {
 		e.log.warn("%s", w)
 	}
@@ -75,7 +79,10 @@ func runEvents(e *env, flags *flag.FlagSet, args []string) error {
 	if status := s.Status(); status == specs.StateStopped || status == specs.StateCreating {
 		return fmt.Errorf("cannot watch container %s: it is %s", id, status)
 	}
-	group := cgroup.Open(s.Cgroup)
+	group, err := groupOf(s)
+	if err != nil {
+		return err
+	}
 	stats := func() error {
 		reading, err := group.Stats()
 		if err != nil {

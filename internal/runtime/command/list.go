@@ -14,7 +14,6 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/berth-containers/berth/internal/runtime/command/state"
-	"github.com/berth-containers/berth/internal/sys/cgroup"
 )
 
 func runList(e *env, flags *flag.FlagSet, args []string) error {
@@ -74,7 +73,11 @@ func runPs(e *env, flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	pids, err := cgroup.Open(s.Cgroup).Pids()
+	group, err := groupOf(s)
+	if err != nil {
+		return err
+	}
+	pids, err := group.Pids()
 	if err != nil {
 		return err
 	}
