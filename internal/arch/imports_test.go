@@ -21,7 +21,7 @@ var layers = []string{
 	"archive image spec",
 	"engine",
 	"config",
-	"api cli",
+	"api cli registry",
 }
 
 // within are the arrows between parts of one layer that are meant: the

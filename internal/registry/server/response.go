@@ -1,0 +1,85 @@
+package server
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"time"
+)
+
+// patience is how long a client may stop sending or taking before the
+// connection ends. A slow one is served as long as something moves.
+const patience = time.Minute
+
+// response is what a request is answered through: it remembers what the log
+// and the metrics tell, lets a handler change the header that the distribution
+// library wrote, and ends connections that stand still.
+type response struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	// before, if set, is called once, before the header is sent.
+	before func(status int, h http.Header)
+
+	caller  string
+	status  int
+	bytes   int64
+	problem bytes.Buffer // the beginning of the body of a server error
+}
+
+const maxProblem = 1 << 10
+
+func newResponse(w http.ResponseWriter) *response {
+	return &response{ResponseWriter: w, control: http.NewResponseController(w)}
+}
+
+func (w *response) WriteHeader(status int) {
+	if w.status != 0 {
+		return
+	}
+	w.status = status
+	if w.before != nil {
+		w.before(status, w.Header())
+	}
+	w.ResponseWriter.WriteHeader(w.status)
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	if w.status >= http.StatusInternalServerError {
+		w.problem.Write(p[:min(len(p), maxProblem-w.problem.Len())])
+	}
+	_ = w.control.SetWriteDeadline(time.Now().Add(patience)) // not supported by a test's writer
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func noteCaller(w http.ResponseWriter, name string) {
+	if r, ok := w.(*response); ok {
+		r.caller = name
+	}
+}
+
+// beforeHeader runs a function before the header of an answer is sent.
+func beforeHeader(w http.ResponseWriter, f func(status int, h http.Header)) {
+	if r, ok := w.(*response); ok {
+		r.before = f
+	}
+}
+
+// body is a request's body: counted, and its connection ended when it stands still.
+type body struct {
+	io.ReadCloser
+	control *http.ResponseController
+	bytes   int64
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	_ = b.control.SetReadDeadline(time.Now().Add(patience))
+	n, err := b.ReadCloser.Read(p)
+	b.bytes += int64(n)
+	return n, err
+}
