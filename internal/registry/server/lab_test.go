@@ -185,4 +185,3 @@ func hash(t testing.TB, password string) string {
 	}
 	return string(b)
 }
-
