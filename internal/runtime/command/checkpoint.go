@@ -148,6 +148,9 @@ func runRestore(e *env, flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
+	if e.systemd {
+		return errdefs.ErrNotImplemented.WithMessage("--systemd-cgroup: a container cannot be restored into a cgroup of systemd's; restore it without")
+	}
 	create := runtime.CreateOptions{ID: id}
 	s, text, err := e.prepare(&create, *bundle)
 	if err != nil {

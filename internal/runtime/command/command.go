@@ -83,7 +83,8 @@ func (e *env) main(args []string) error {
 	global.StringVar(&e.log.format, "log-format", "text", "text or json")
 	global.BoolVar(&e.log.verbose, "debug", false, "log each step")
 	global.BoolVar(&e.systemd, "systemd-cgroup", false, "let systemd make the cgroups: cgroupsPath is slice:prefix:name")
-	rootless := global.String("rootless", "auto", "true, false or auto")
+	// What a user may not do shows each time it is tried.
+	rootless := global.String("rootless", "auto", "true, false or auto: makes no difference")
 	var showVersion bool
 	global.BoolVar(&showVersion, "version", false, "print the version")
 	global.BoolVar(&showVersion, "v", false, "print the version")
