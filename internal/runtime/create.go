@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
@@ -89,14 +88,14 @@ func (r *Runtime) begin(ctx context.Context, o CreateOptions, s start, config *w
 	back.Add(group.undo)
 	s.group = group.Group
 	ch, err := r.start(s)
-	if err == nil {
-		back.Add(ch.kill)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err == nil && o.Unit != nil {
-		err = group.startUnit(ctx, o, ch.pid)
-	}
-	warnings, err := group.completed(err)
-	defer closeAll(group.doors)
+	back.Add(ch.kill)
+	// The rest of the cgroup takes as long as the init takes to get to its main. It
+	// is not begun before: mkdir and clone would wait for each other's lock.
+	err = group.finish(ctx, o, ch.pid)
+	defer func() { closeAll(group.doors) }()
 	if err == nil {
 		err = listenerFor(config, o.Spec.Linux.Seccomp, ch.pid, specs.State{ID: o.ID, Status: specs.StateCreated, Pid: ch.pid,
 			Bundle: o.Bundle, Annotations: o.Spec.Annotations})
@@ -107,50 +106,48 @@ func (r *Runtime) begin(ctx context.Context, o CreateOptions, s start, config *w
 	if err == nil && o.Started != nil {
 		err = o.Started(ch.pid)
 	}
-	return ch, warnings, err
+	return ch, group.warnings, err
 }
 
-// newCgroup is a container's cgroup while it comes about. Its files take as long
-// as the init takes to get to its main, so the one is done beside the other.
+// newCgroup is a container's cgroup while it comes about.
 type newCgroup struct {
 	*cgroup.Group // nil: the container has none of its own
-	done          chan struct{}
 	warnings      []string
 	complete      bool
 	unit, path    string // systemd's, once it has begun
 	doors         []*os.File
-	err           error
 }
 
-// beginCgroup makes what the init is born in; completed waits for the rest.
+// beginCgroup makes what the init is born in; finish makes the rest.
 func beginCgroup(o CreateOptions) (*newCgroup, error) {
-	n, linux := &newCgroup{done: make(chan struct{})}, o.Spec.Linux
-	if linux.CgroupsPath == "" || o.Unit != nil {
-		close(n.done)
+	n, path := &newCgroup{}, o.Spec.Linux.CgroupsPath
+	if path == "" || o.Unit != nil {
 		return n, nil
 	}
 	var err error
-	if n.Group, err = cgroup.Begin(linux.CgroupsPath); err != nil {
-		return nil, fmt.Errorf("create cgroup %s: %w", linux.CgroupsPath, err)
+	if n.Group, err = cgroup.Begin(path); err != nil {
+		return nil, fmt.Errorf("create cgroup %s: %w", path, err)
 	}
-	go func() {
-		defer close(n.done)
-		n.warnings, n.err = n.Complete(cgroup.Options{Resources: linux.Resources, Discard: o.DiscardLimits})
-		if n.err == nil {
-			n.complete = true
-			n.doors, n.err = n.Doors()
-		}
-		if n.err != nil {
-			n.err = fmt.Errorf("create cgroup %s: %w", linux.CgroupsPath, n.err)
-		}
-	}()
 	return n, nil
 }
 
-// completed waits until the cgroup can be entered. err is what failed meanwhile.
-func (n *newCgroup) completed(err error) ([]string, error) {
-	<-n.done
-	return n.warnings, errors.Join(err, n.err)
+// finish makes the rest of the cgroup, which the init pid enters by the doors.
+func (n *newCgroup) finish(ctx context.Context, o CreateOptions, pid int) (err error) {
+	if o.Unit != nil {
+		return n.startUnit(ctx, o, pid)
+	}
+	if n.Group == nil {
+		return nil
+	}
+	n.warnings, err = n.Complete(cgroup.Options{Resources: o.Spec.Linux.Resources, Discard: o.DiscardLimits})
+	if err == nil {
+		n.complete = true
+		n.doors, err = n.Doors()
+	}
+	if err != nil {
+		return fmt.Errorf("create cgroup %s: %w", o.Spec.Linux.CgroupsPath, err)
+	}
+	return nil
 }
 
 // undo removes the cgroup after its processes were killed.
