@@ -14,7 +14,7 @@ DEMO_PACKAGES  := busybox-static docker-registry iproute2 curl ca-certificates
 TEST_PACKAGES  := $(DEMO_PACKAGES) gcc libc6-dev skopeo umoci docker-cli python3 qemu-system-x86 kmod docker.io podman runc criu uidmap
 BENCH_PACKAGES := $(TEST_PACKAGES) netavark crun iptables
 
-.PHONY: all build test lint demo bench vm install uninstall clean packages-demo packages-test packages-bench
+.PHONY: all build test lint demo bench soak vm install uninstall clean packages-demo packages-test packages-bench
 
 all: build
 
@@ -44,6 +44,10 @@ demo: packages-demo build
 
 bench: packages-bench build
 	BERTH_BIN=$(CURDIR)/bin go run ./test/bench
+
+# Ten thousand containers by berth-runtime, eight at a time.
+soak: packages-test build
+	BERTH_BIN=$(CURDIR)/bin BERTH_SOAK=10000 go test -count=1 -timeout 60m -v -run TestSoak ./test/faults
 
 vm: packages-test build bin/kernel/vmlinuz
 	BERTH_BIN=$(CURDIR)/bin BERTH_KERNEL=$(CURDIR)/bin/kernel go test -count=1 -timeout 20m -v ./test/vm/...
