@@ -30,3 +30,15 @@ func TestLifecycle(t *testing.T) {
 	b.ok("delete", b.id)
 	b.refused("does not exist", "state", b.id)
 }
+
+func TestVersion(t *testing.T) {
+	for version, good := range map[string]bool{"1.0.0": true, "1.3.0": true, "1.2.1-dev": true, "2.0.0": false, "one": false, "": false} {
+		b := newBundle(t)
+		b.spec.Version = version
+		if !good {
+			b.fails("ociVersion|version")
+		} else if r := b.run(); r.code != 0 {
+			t.Errorf("version %q is refused: %s", version, r.err)
+		}
+	}
+}
