@@ -47,7 +47,7 @@ func TestMappedBinds(t *testing.T) {
 	s.Mounts = append(s.Mounts, bind(closed+"/in", "/in"), bind(dir, "/idmap", "idmap"), bind(tree, "/locked", "noexec"))
 	bundle, root := bundleRoot(t)
 	s.Root = &specs.Root{Path: "root"}
-	mustDo(t, chownTree(root, 100000), os.Chmod(bundle, 0o755), os.Chmod(filepath.Dir(bundle), 0o755))
+	mustDo(t, chownTree(root, 100000), os.Chmod(bundle, 0o700)) // the root is out of reach for the container's
 	out, code, err := runOptions(t, runtime.CreateOptions{ID: "users", Spec: s, Bundle: bundle})
 	skipWithoutIDMaps(t, err)
 	want := "in\n65534\n0\nmount: permission denied (are you root?)\ntouch: /locked/x: Read-only file system\nro,nosuid,nodev,noexec\n"
