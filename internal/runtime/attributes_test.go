@@ -121,3 +121,14 @@ func allowedProcessors(t testing.TB) string {
 	list, _, _ := strings.Cut(rest, "\n")
 	return list
 }
+
+func TestIntelRdtWithoutResctrl(t *testing.T) {
+	if _, err := os.Stat("/sys/fs/resctrl/schemata"); err == nil {
+		t.Skip("this host has a resctrl")
+	}
+	s := spec("true")
+	s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "gold"}
+	if _, _, err := run(t, s, rootfs(t)); err == nil || !strings.Contains(err.Error(), "linux.intelRdt needs a resctrl file system") {
+		t.Error(err)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/berth-containers/berth/internal/runtime/attributes"
 	"github.com/berth-containers/berth/internal/runtime/wire"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
+	"github.com/berth-containers/berth/internal/sys/resctrl"
 	"github.com/berth-containers/berth/internal/undo"
 )
 
@@ -96,6 +97,11 @@ func (r *Runtime) begin(ctx context.Context, o CreateOptions, s start, config *w
 	// is not begun before: mkdir and clone would wait for each other's lock.
 	err = group.finish(ctx, o, ch.pid)
 	defer func() { closeAll(group.doors) }()
+	if err == nil {
+		var more []*os.File
+		more, err = makeResctrl(o.ID, o.Spec.Linux.IntelRdt, back)
+		group.doors = append(group.doors, more...)
+	}
 	if err == nil {
 		err = listenerFor(config, o.Spec.Linux.Seccomp, ch.pid, specs.State{ID: o.ID, Status: specs.StateCreated, Pid: ch.pid,
 			Bundle: o.Bundle, Annotations: o.Spec.Annotations})
@@ -218,6 +224,14 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 			return nil, goneOr(target, err)
 		}
 		defer closeAll(doors)
+	}
+	if rdt := o.Spec.Linux.IntelRdt; rdt != nil {
+		more, err := resctrl.Doors(resctrl.Root, o.ID, rdt)
+		if err != nil {
+			return nil, goneOr(target, err)
+		}
+		defer closeAll(more)
+		doors = append(doors, more...)
 	}
 	err = listenerFor(config, o.Spec.Linux.Seccomp, ch.pid, specs.State{ID: o.ID, Status: specs.StateRunning, Pid: o.Pid,
 		Bundle: o.Bundle, Annotations: o.Spec.Annotations})

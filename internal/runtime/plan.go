@@ -91,7 +91,6 @@ func unsupported(spec *specs.Spec) string {
 		set  bool
 		name string
 	}{
-		{linux.IntelRdt != nil, "linux.intelRdt"},
 		{len(linux.NetDevices) > 0, "linux.netDevices"},
 	} {
 		if row.set {
@@ -102,6 +101,9 @@ func unsupported(spec *specs.Spec) string {
 }
 
 func validate(spec *specs.Spec, p plan) error {
+	if err := checkResctrl(spec.Linux.IntelRdt); err != nil {
+		return err
+	}
 	if p.all&unix.CLONE_NEWUTS == 0 && (spec.Hostname != "" || spec.Domainname != "") {
 		return errdefs.ErrInvalidArgument.WithMessage("unable to set hostname without a private UTS namespace")
 	}

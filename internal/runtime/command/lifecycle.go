@@ -15,6 +15,7 @@ import (
 	"github.com/berth-containers/berth/internal/runtime/hooks"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
 	"github.com/berth-containers/berth/internal/sys/pidfd"
+	"github.com/berth-containers/berth/internal/sys/resctrl"
 )
 
 // endTimeout bounds the wait for processes that were killed.
@@ -82,6 +83,9 @@ func (e *env) destroy(s *state.State) error {
 			return fmt.Errorf("remove cgroup %s: %w", s.Cgroup, err)
 		}
 	}
+	if err := removeResctrl(s); err != nil {
+		return err
+	}
 	e.poststop(s)
 	return s.Remove()
 }
@@ -130,4 +134,17 @@ func end(p *runtime.Process) error {
 	}
 	_, _, err := pidfd.Reap(p.Pid)
 	return err
+}
+
+// removeResctrl takes away the container's groups of Intel RDT. Most hosts have
+// none, so that its configuration need not be read.
+func removeResctrl(s *state.State) error {
+	if !resctrl.Mounted(resctrl.Root) {
+		return nil
+	}
+	spec, err := s.Config()
+	if err != nil {
+		return err
+	}
+	return runtime.RemoveResctrl(s.ID, spec.Linux.IntelRdt)
 }
