@@ -73,6 +73,10 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request, rt route, query url
 	if rt.kind == kindUploads || rt.kind == kindUpload {
 		r.Header.Set("Content-Type", "application/octet-stream")
 	}
+	if out, ok := w.(*response); ok {
+		out.hide = true
+		defer out.tell()
+	}
 	s.backend.ServeHTTP(w, r)
 }
 

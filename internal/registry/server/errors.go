@@ -53,11 +53,11 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		e = &apiError{http.StatusForbidden, "DENIED", err.Error()}
 	default:
 		s.log.Error("a request was not answered", "method", r.Method, "path", r.URL.Path, "error", err)
-		if isFull(err) {
+		if isFull(err.Error()) {
 			e = &apiError{http.StatusInsufficientStorage, "UNKNOWN", "the registry's storage is full"}
 		}
 	}
 	e.write(w)
 }
 
-func isFull(err error) bool { return strings.Contains(err.Error(), "no space left on device") }
+func isFull(problem string) bool { return strings.Contains(problem, "no space left on device") }

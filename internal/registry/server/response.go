@@ -20,6 +20,9 @@ type response struct {
 	// before, if set, is called once, before the header is sent.
 	before func(status int, h http.Header)
 
+	// hide keeps the body of a server error, which may name files, for the log.
+	hide bool
+
 	caller  string
 	status  int
 	bytes   int64
@@ -40,13 +43,33 @@ func (w *response) WriteHeader(status int) {
 	if w.before != nil {
 		w.before(status, w.Header())
 	}
-	w.ResponseWriter.WriteHeader(w.status)
+	if !w.hidden() {
+		w.ResponseWriter.WriteHeader(w.status)
+	}
+}
+
+func (w *response) hidden() bool { return w.hide && w.status >= http.StatusInternalServerError }
+
+// tell sends what a client may know of a server error that was kept.
+func (w *response) tell() {
+	if !w.hidden() {
+		return
+	}
+	e := &apiError{http.StatusInternalServerError, "UNKNOWN", "the registry could not do this; its log says why"}
+	if isFull(w.problem.String()) {
+		e = &apiError{http.StatusInsufficientStorage, "UNKNOWN", "the registry's storage is full"}
+	}
+	w.status, w.hide = 0, false
+	e.write(w)
 }
 
 func (w *response) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
 	if w.status >= http.StatusInternalServerError {
 		w.problem.Write(p[:min(len(p), maxProblem-w.problem.Len())])
+	}
+	if w.hidden() {
+		return len(p), nil
 	}
 	_ = w.control.SetWriteDeadline(time.Now().Add(patience)) // not supported by a test's writer
 	n, err := w.ResponseWriter.Write(p)

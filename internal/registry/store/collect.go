@@ -260,12 +260,27 @@ func (c *collection) uploads(ctx context.Context, repository string) error {
 		}
 		c.report.Uploads++
 		if !c.opt.DryRun {
-			if err := c.s.remove(ctx, dir); err != nil {
+			if err := c.dropUpload(ctx, dir); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// dropUpload also empties the file: the library forgets to close it when the
+// disk is full, and only then is the room free at once.
+func (c *collection) dropUpload(ctx context.Context, dir string) error {
+	if c.s.driver.Name() == "filesystem" {
+		w, err := c.s.driver.Writer(ctx, path.Join(dir, "data"), false)
+		if err == nil {
+			err = w.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("empty upload: %w", err)
+		}
+	}
+	return c.s.remove(ctx, dir)
 }
 
 // sweep removes manifests, then links, then what no link leads to any more.
