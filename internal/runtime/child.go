@@ -36,6 +36,7 @@ type child struct {
 	warnings []string
 	provider *provider    // nil: an exec's
 	hooks    func() error // what to do when the init asks for hooks
+	devices  *netDevices  // nil: none was moved to it
 }
 
 // start describes how a child comes to life.

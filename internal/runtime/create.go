@@ -67,6 +67,7 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, er
 			return nil, fmt.Errorf("hold the container's mounts: %w", err)
 		}
 	}
+	ch.devices.close()
 	c.Pid, c.Pidfd, c.Console = ch.pid, ch.pidfd, ch.console
 	c.Warnings = append(c.Warnings, ch.warnings...)
 	c.gate = &gate{runtime: r, child: ch, hooks: len(config.Hooks.Start) > 0}
@@ -101,6 +102,9 @@ func (r *Runtime) begin(ctx context.Context, o CreateOptions, s start, config *w
 		var more []*os.File
 		more, err = makeResctrl(o.ID, o.Spec.Linux.IntelRdt, back)
 		group.doors = append(group.doors, more...)
+	}
+	if err == nil {
+		ch.devices, err = moveNetDevices(o.Spec.Linux, ch.pid, back)
 	}
 	if err == nil {
 		err = listenerFor(config, o.Spec.Linux.Seccomp, ch.pid, specs.State{ID: o.ID, Status: specs.StateCreated, Pid: ch.pid,

@@ -78,26 +78,7 @@ func newPlan(spec *specs.Spec) (plan, error) {
 	if p.all&unix.CLONE_NEWNS == 0 {
 		return p, errdefs.ErrInvalidArgument.WithMessage("a container needs a mount namespace: add one to linux.namespaces")
 	}
-	if what := unsupported(spec); what != "" {
-		return p, errdefs.ErrNotImplemented.WithMessage(what + " is not supported by this version; take it out of the specification")
-	}
 	return p, validate(spec, p)
-}
-
-// unsupported names what would be silently missing otherwise.
-func unsupported(spec *specs.Spec) string {
-	linux := spec.Linux
-	for _, row := range []struct {
-		set  bool
-		name string
-	}{
-		{len(linux.NetDevices) > 0, "linux.netDevices"},
-	} {
-		if row.set {
-			return row.name
-		}
-	}
-	return ""
 }
 
 func validate(spec *specs.Spec, p plan) error {
@@ -107,7 +88,7 @@ func validate(spec *specs.Spec, p plan) error {
 	if p.all&unix.CLONE_NEWUTS == 0 && (spec.Hostname != "" || spec.Domainname != "") {
 		return errdefs.ErrInvalidArgument.WithMessage("unable to set hostname without a private UTS namespace")
 	}
-	if err := cmp.Or(validateMounts(spec.Linux), validateUsers(spec.Linux, p), validateTimes(spec.Linux, p)); err != nil {
+	if err := cmp.Or(validateMounts(spec.Linux), validateUsers(spec.Linux, p), validateTimes(spec.Linux, p), validateNetDevices(spec.Linux, p)); err != nil {
 		return err
 	}
 	for key := range spec.Linux.Sysctl {
