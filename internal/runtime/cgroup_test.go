@@ -111,3 +111,13 @@ func TestCgroupMounts(t *testing.T) {
 		})
 	}
 }
+
+// The init needs more than this and must not need it of the container's.
+func TestMemoryFloor(t *testing.T) {
+	s := spec("true")
+	limit := int64(1 << 20)
+	s.Linux.CgroupsPath, s.Linux.Resources = cgroupPath(t), &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}}
+	if out, code, err := run(t, s, rootfs(t)); err != nil || code != 0 {
+		t.Errorf("code %d, %v: %s", code, err, out)
+	}
+}

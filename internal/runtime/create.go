@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -88,7 +89,9 @@ func (r *Runtime) begin(ctx context.Context, o CreateOptions, s start, config *w
 		return nil, nil, err
 	}
 	back.Add(group.undo)
-	s.group = group.Group
+	if !r.tight(o.Spec) {
+		s.group = group.Group
+	}
 	ch, err := r.start(s)
 	if err != nil {
 		return nil, nil, err
@@ -96,7 +99,9 @@ func (r *Runtime) begin(ctx context.Context, o CreateOptions, s start, config *w
 	back.Add(ch.kill)
 	// The rest of the cgroup takes as long as the init takes to get to its main. It
 	// is not begun before: mkdir and clone would wait for each other's lock.
-	err = group.finish(ctx, o, ch.pid)
+	if err = group.finish(ctx, o, ch.pid); err == nil {
+		group.doors, err = r.doors(group.Group, o.Spec)
+	}
 	defer func() { closeAll(group.doors) }()
 	if err == nil {
 		var more []*os.File
@@ -150,14 +155,37 @@ func (n *newCgroup) finish(ctx context.Context, o CreateOptions, pid int) (err e
 		return nil
 	}
 	n.warnings, err = n.Complete(cgroup.Options{Resources: o.Spec.Linux.Resources, Discard: o.DiscardLimits})
-	if err == nil {
-		n.complete = true
-		n.doors, err = n.Doors()
-	}
 	if err != nil {
 		return fmt.Errorf("create cgroup %s: %w", o.Spec.Linux.CgroupsPath, err)
 	}
+	n.complete = true
 	return nil
+}
+
+// tightLimit is more memory than an init ever has.
+const tightLimit = 16 << 20
+
+// tight is whether an init that is born in its cgroup might not live there: what
+// it needs before it turns into the program, some 3 MiB, would be within the
+// limit. On v1 it enters late in any case.
+func (r *Runtime) tight(spec *specs.Spec) bool {
+	res := spec.Linux.Resources
+	return r.unified() && res != nil && res.Memory != nil && res.Memory.Limit != nil && *res.Memory.Limit > 0 && *res.Memory.Limit < tightLimit
+}
+
+// doors are by what an init enters the groups that it is not born in.
+func (r *Runtime) doors(group *cgroup.Group, spec *specs.Spec) ([]*os.File, error) {
+	if group == nil {
+		return nil, nil
+	}
+	if r.tight(spec) {
+		door, err := os.OpenFile(filepath.Join(group.Dir(), "cgroup.procs"), os.O_WRONLY, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open cgroup: %w", err)
+		}
+		return []*os.File{door}, nil
+	}
+	return group.Doors()
 }
 
 // undo removes the cgroup after its processes were killed.
@@ -207,8 +235,12 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 	config := &wire.Config{Exec: true, Process: o.Process, Attributes: attrs, Seccomp: filter,
 		Preserved: numbers(o.ExtraFiles), ListenFDs: o.ListenFDs}
 	s := start{extra: target, stdio: o.Stdio, terminal: o.Process.Terminal, extras: o.ExtraFiles, affinity: initial}
+	var group *cgroup.Group
 	if o.CgroupPath != "" {
-		s.group = cgroup.Open(o.CgroupPath)
+		group = cgroup.Open(o.CgroupPath)
+	}
+	if !r.tight(o.Spec) {
+		s.group = group
 	}
 	s.enter(config, p, o)
 	if !config.Joined {
@@ -222,13 +254,11 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 		return nil, goneOr(target, err)
 	}
 	back.Add(ch.kill)
-	var doors []*os.File
-	if s.group != nil {
-		if doors, err = s.group.Doors(); err != nil {
-			return nil, goneOr(target, err)
-		}
-		defer closeAll(doors)
+	doors, err := r.doors(group, o.Spec)
+	if err != nil {
+		return nil, goneOr(target, err)
 	}
+	defer closeAll(doors)
 	if rdt := o.Spec.Linux.IntelRdt; rdt != nil {
 		more, err := resctrl.Doors(resctrl.Root, o.ID, rdt)
 		if err != nil {

@@ -83,8 +83,7 @@ func (n *newCgroup) startUnit(ctx context.Context, o CreateOptions, pid int) err
 		return err
 	}
 	n.complete = true
-	n.doors, err = n.Doors()
-	return err
+	return nil
 }
 
 func (c *Container) removeCgroup() error {

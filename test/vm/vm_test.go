@@ -46,6 +46,7 @@ var checks = []check{
 	{"read-only recursive masks", "berth run --rm busybox sh -c 'echo 1 > /proc/sys/kernel/panic' 2>&1", "Read-only"},
 	{"remove all", "berth rm -f web hog >/dev/null; ls -d /sys/fs/cgroup/berth/*/ 2>/dev/null | wc -l", "0"},
 	{"OCI runtime", "mkdir -p /b && cd /b && ln -sfn /image rootfs && berth-runtime spec && sed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"id\"/' config.json && berth-runtime run one", "uid=0"},
+	{"1 MiB of memory", "cd /b && sed 's/\"devices\": \\[/\"memory\": {\"limit\": 1048576}, &/; s/\"id\"/\"true\"/' config.json > c && grep -c 1048576 c && mv c config.json && berth-runtime run two && echo ran", "1\nran"},
 }
 
 const patience = 15 * time.Minute
