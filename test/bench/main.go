@@ -24,6 +24,7 @@ func run() int {
 	only := flag.String("only", "", "measure only the rows whose name contains this")
 	peers := flag.String("peers", "docker,podman", "which peers to measure against")
 	crowd := flag.Int("crowd", 100, "how many containers run in the rows about many")
+	images := flag.Bool("images", false, "measure how images travel")
 	runtimes := flag.Bool("runtimes", false, "measure the bare OCI runtimes; the peers are then crun,runc")
 	flag.Parse()
 
@@ -42,6 +43,9 @@ func run() int {
 		var stop func()
 		systems, stop, err = start(work, strings.Split(*peers, ","))
 		defer stop()
+		if *images && err == nil {
+			list, err = imageRows(work)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
