@@ -9,8 +9,6 @@ import (
 
 // missing are the operations of the swagger that Berth has not yet.
 var missing = []Route{
-	{Method: "GET", Pattern: "/containers/{id}/stats", Operation: "ContainerStats"},
-	{Method: "POST", Pattern: "/containers/{id}/update", Operation: "ContainerUpdate"},
 	{Method: "GET", Pattern: "/containers/{id}/attach/ws", Operation: "ContainerAttachWebsocket"},
 	{Method: "GET", Pattern: "/containers/{id}/checkpoints", Operation: "CheckpointList"},
 	{Method: "POST", Pattern: "/containers/{id}/checkpoints", Operation: "CheckpointCreate"},

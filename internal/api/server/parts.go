@@ -29,6 +29,7 @@ type Engine interface {
 	usage
 	pruner
 	files
+	meter
 }
 
 type keeper interface {
@@ -95,6 +96,11 @@ type files interface {
 	Archive(ctx context.Context, ref, path string, begin func(container.PathStat) (io.Writer, error)) error
 	Extract(ctx context.Context, ref, path string, body io.Reader, o engine.ExtractOptions) error
 	layers
+}
+
+type meter interface {
+	Stats(ctx context.Context, ref string, stream, oneShot bool, yield func(container.StatsResponse) error) error
+	Update(ctx context.Context, ref string, u container.UpdateConfig) (warnings []string, err error)
 }
 
 type layers interface {

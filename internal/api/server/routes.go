@@ -34,6 +34,8 @@ func containerRoutes(e Engine) []Route {
 		{"POST", "/containers/{id}/resize", "ContainerResize", resizeContainer(e), false},
 		{"POST", "/containers/{id}/attach", "ContainerAttach", attachContainer(e), true},
 		{"POST", "/containers/{id}/wait", "ContainerWait", waitContainer(e), true},
+		{"GET", "/containers/{id}/stats", "ContainerStats", containerStats(e), true},
+		{"POST", "/containers/{id}/update", "ContainerUpdate", updateContainer(e), false},
 		{"HEAD", "/containers/{id}/archive", "ContainerArchiveInfo", statPath(e), false},
 		{"GET", "/containers/{id}/archive", "ContainerArchive", getArchive(e), true},
 		{"PUT", "/containers/{id}/archive", "PutContainerArchive", putArchive(e), true},

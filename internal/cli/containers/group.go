@@ -22,7 +22,7 @@ func Shared(e *env.Env) []*cobra.Command {
 	var list []*cobra.Command
 	for _, command := range []func(*env.Env) *cobra.Command{
 		AttachCommand, CommitCommand, CopyCommand, CreateCommand, DiffCommand, ExecCommand, ExportCommand, KillCommand, LogsCommand, PauseCommand, PortCommand, RenameCommand, RestartCommand,
-		RemoveCommand, RunCommand, StartCommand, StopCommand, TopCommand, UnpauseCommand, WaitCommand,
+		RemoveCommand, RunCommand, StartCommand, StatsCommand, StopCommand, TopCommand, UnpauseCommand, UpdateCommand, WaitCommand,
 	} {
 		list = append(list, command(e))
 	}

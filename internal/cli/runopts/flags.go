@@ -56,19 +56,26 @@ type isolation struct {
 	pid, ipc, uts, cgroupns, userns, cgroupParent, isolation           string
 }
 
-type resources struct {
-	memory, reservation, shmSize, kernel           size
+// limits are those that can be changed while a container runs.
+type limits struct {
+	memory, reservation, kernel                    size
 	memorySwap                                     swap
 	cpus                                           cpus
 	cpuShares, cpuPeriod, cpuQuota, rtPeriod, rtUs int64
 	cpusetCpus, cpusetMems                         string
-	pidsLimit, swappiness                          int64
-	ulimit                                         list
-	oomKillDisable                                 bool
-	oomScoreAdj                                    int
+	pidsLimit                                      int64
 	blkioWeight                                    uint16
-	blkioWeightDevice                              list
-	readBps, writeBps, readIOps, writeIOps         list
+}
+
+type resources struct {
+	limits
+	shmSize                                size
+	swappiness                             int64
+	ulimit                                 list
+	oomKillDisable                         bool
+	oomScoreAdj                            int
+	blkioWeightDevice                      list
+	readBps, writeBps, readIOps, writeIOps list
 }
 
 type health struct {
@@ -185,15 +192,12 @@ func (f *isolation) register(set *pflag.FlagSet) {
 	_ = set.MarkHidden("isolation")
 }
 
-func (f *resources) register(set *pflag.FlagSet) {
-	f.ulimit.check = checkUlimit
+func (f *limits) register(set *pflag.FlagSet) {
 	set.VarP(&f.memory, "memory", "m", "Memory limit")
 	set.Var(&f.reservation, "memory-reservation", "Memory soft limit")
 	set.Var(&f.memorySwap, "memory-swap", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap")
-	set.Int64Var(&f.swappiness, "memory-swappiness", -1, "Tune container memory swappiness (0 to 100)")
 	set.Var(&f.kernel, "kernel-memory", "")
 	_ = set.MarkHidden("kernel-memory") // gone from the API: accepted and without effect, as in Docker
-	set.Var(&f.shmSize, "shm-size", "Size of /dev/shm")
 	set.Var(&f.cpus, "cpus", "Number of CPUs")
 	set.Int64VarP(&f.cpuShares, "cpu-shares", "c", 0, "CPU shares (relative weight)")
 	set.Int64Var(&f.cpuPeriod, "cpu-period", 0, "Limit CPU CFS (Completely Fair Scheduler) period")
@@ -203,10 +207,17 @@ func (f *resources) register(set *pflag.FlagSet) {
 	set.StringVar(&f.cpusetCpus, "cpuset-cpus", "", "CPUs in which to allow execution (0-3, 0,1)")
 	set.StringVar(&f.cpusetMems, "cpuset-mems", "", "MEMs in which to allow execution (0-3, 0,1)")
 	set.Int64Var(&f.pidsLimit, "pids-limit", 0, "Tune container pids limit (set -1 for unlimited)")
+	set.Uint16Var(&f.blkioWeight, "blkio-weight", 0, "Block IO (relative weight), between 10 and 1000, or 0 to disable")
+}
+
+func (f *resources) register(set *pflag.FlagSet) {
+	f.limits.register(set)
+	f.ulimit.check = checkUlimit
+	set.Int64Var(&f.swappiness, "memory-swappiness", -1, "Tune container memory swappiness (0 to 100)")
+	set.Var(&f.shmSize, "shm-size", "Size of /dev/shm")
 	set.Var(&f.ulimit, "ulimit", "Ulimit options")
 	set.BoolVar(&f.oomKillDisable, "oom-kill-disable", false, "Disable OOM Killer")
 	set.IntVar(&f.oomScoreAdj, "oom-score-adj", 0, "Tune host's OOM preferences (-1000 to 1000)")
-	set.Uint16Var(&f.blkioWeight, "blkio-weight", 0, "Block IO (relative weight), between 10 and 1000, or 0 to disable")
 	set.Var(&f.blkioWeightDevice, "blkio-weight-device", "Block IO weight (relative device weight)")
 	set.Var(&f.readBps, "device-read-bps", "Limit read rate (bytes per second) from a device")
 	set.Var(&f.writeBps, "device-write-bps", "Limit write rate (bytes per second) to a device")

@@ -13,6 +13,7 @@ import (
 	"github.com/docker/go-units"
 	"github.com/moby/moby/api/types/blkiodev"
 	"github.com/moby/moby/api/types/container"
+	"github.com/spf13/pflag"
 )
 
 func (f *Flags) buildIsolation(_ *container.Config, h *container.HostConfig) error {
@@ -116,22 +117,25 @@ func readProfile(file string) (string, error) {
 	return b.String(), nil
 }
 
+func (l *limits) build(set *pflag.FlagSet, r *container.Resources) {
+	r.Memory, r.MemoryReservation, r.MemorySwap, r.NanoCPUs = int64(l.memory), int64(l.reservation), int64(l.memorySwap.size), int64(l.cpus)
+	r.CPUShares, r.CPUPeriod, r.CPUQuota = l.cpuShares, l.cpuPeriod, l.cpuQuota
+	r.CPURealtimePeriod, r.CPURealtimeRuntime = l.rtPeriod, l.rtUs
+	r.CpusetCpus, r.CpusetMems, r.BlkioWeight = l.cpusetCpus, l.cpusetMems, l.blkioWeight
+	if set.Changed("pids-limit") {
+		r.PidsLimit = &l.pidsLimit
+	}
+}
+
 func (f *Flags) buildResources(_ *container.Config, h *container.HostConfig) error {
 	r := &f.resources
-	h.Memory, h.MemoryReservation, h.MemorySwap = int64(r.memory), int64(r.reservation), int64(r.memorySwap.size)
-	h.ShmSize, h.NanoCPUs = int64(r.shmSize), int64(r.cpus)
-	h.CPUShares, h.CPUPeriod, h.CPUQuota = r.cpuShares, r.cpuPeriod, r.cpuQuota
-	h.CPURealtimePeriod, h.CPURealtimeRuntime = r.rtPeriod, r.rtUs
-	h.CpusetCpus, h.CpusetMems = r.cpusetCpus, r.cpusetMems
-	h.OomScoreAdj, h.BlkioWeight = r.oomScoreAdj, r.blkioWeight
+	r.limits.build(f.set, &h.Resources)
+	h.ShmSize, h.OomScoreAdj = int64(r.shmSize), r.oomScoreAdj
 	if r.swappiness < -1 || r.swappiness > 100 {
 		return f.invalid("memory-swappiness", strconv.FormatInt(r.swappiness, 10), errors.New("must be between 0 and 100"))
 	}
 	if r.swappiness >= 0 {
 		h.MemorySwappiness = &r.swappiness
-	}
-	if f.set.Changed("pids-limit") {
-		h.PidsLimit = &r.pidsLimit
 	}
 	if f.set.Changed("oom-kill-disable") {
 		h.OomKillDisable = &r.oomKillDisable

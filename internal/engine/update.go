@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	api "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+
+	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/merge"
+	"github.com/berth-containers/berth/internal/spec"
+	"github.com/berth-containers/berth/internal/sys/cgroup"
+)
+
+// Update changes limits and the restart policy of a container, at once if it
+// runs. Nothing is changed if one of the limits cannot be.
+func (v verbs) Update(ctx context.Context, ref string, u api.UpdateConfig) (warnings []string, err error) {
+	_, r, end, err := v.begin(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	host, err := merge.Update(r.HostConfig, u)
+	if err != nil {
+		return nil, err
+	}
+	changed := r.Clone()
+	changed.HostConfig = host
+	out, err := v.deps.Spec(spec.Input{Record: changed, NetNS: "host", PidNS: "host", IpcNS: "host", UtsNS: "host",
+		CgroupParent: v.cfg.CgroupParent, CgroupV2: v.cfg.CgroupV2, InitBinary: v.cfg.InitBinary})
+	if err != nil {
+		return nil, err
+	}
+	if r.State.Status.Alive() && r.State.CgroupPath != "" {
+		limits := *out.Spec.Linux.Resources
+		limits.Devices = nil
+		if warnings, err = cgroup.Open(r.State.CgroupPath).Update(&limits); err != nil {
+			return nil, fmt.Errorf("update the limits of container %s: %w", r.Name, err)
+		}
+	}
+	r = v.records.Update(r.ID, func(r *container.Record) { r.HostConfig = host })
+	if err := v.records.Save(r.ID); err != nil {
+		return warnings, err
+	}
+	v.tell(r, events.ActionUpdate, nil)
+	return warnings, nil
+}
