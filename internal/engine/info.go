@@ -1,14 +1,10 @@
 package engine
 
 import (
-	"bufio"
 	"context"
 	"net/netip"
-	"os"
 	"runtime"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	api "github.com/moby/moby/api/types/container"
@@ -18,6 +14,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/distribution/registries"
+	"github.com/berth-containers/berth/internal/engine/host"
 	"github.com/berth-containers/berth/internal/engine/ps"
 	"github.com/berth-containers/berth/internal/engine/show"
 	"github.com/berth-containers/berth/internal/logs"
@@ -53,12 +50,12 @@ func (q queries) Info(ctx context.Context) (system.Info, error) {
 		Plugins: system.PluginsInfo{Volume: []string{volume.Driver}, Network: []string{"bridge", "host", "null"},
 			Log: []string{logs.DriverJSONFile, logs.DriverNone, logs.DriverRing}},
 		MemoryLimit: true, SwapLimit: true, CPUCfsPeriod: true, CPUCfsQuota: true, CPUShares: true, CPUSet: true, PidsLimit: true,
-		OomKillDisable: !q.cfg.CgroupV2, IPv4Forwarding: fileIs("/proc/sys/net/ipv4/ip_forward", "1"),
-		NFd: openFiles(), NGoroutines: runtime.NumGoroutine(), NEventsListener: q.events.Listeners(),
+		OomKillDisable: !q.cfg.CgroupV2, IPv4Forwarding: host.FileIs("/proc/sys/net/ipv4/ip_forward", "1"),
+		NFd: host.OpenFiles(), NGoroutines: runtime.NumGoroutine(), NEventsListener: q.events.Listeners(),
 		SystemTime: time.Now().Format(time.RFC3339Nano), LoggingDriver: logs.DriverRing, CgroupDriver: "cgroupfs", CgroupVersion: "1",
-		KernelVersion: firstLine("/proc/sys/kernel/osrelease"), OSType: "linux", Architecture: machineName(),
-		IndexServerAddress: "https://index.docker.io/v1/", RegistryConfig: registryConfig(q.cfg.Registries), NCPU: runtime.NumCPU(), MemTotal: memTotal(),
-		DockerRootDir: q.cfg.DataRoot, Name: hostName(), Labels: []string{}, ServerVersion: q.cfg.Version,
+		KernelVersion: host.FirstLine("/proc/sys/kernel/osrelease"), OSType: "linux", Architecture: host.Machine(),
+		IndexServerAddress: "https://index.docker.io/v1/", RegistryConfig: registryConfig(q.cfg.Registries), NCPU: runtime.NumCPU(), MemTotal: host.Memory(),
+		DockerRootDir: q.cfg.DataRoot, Name: host.Name(), Labels: []string{}, ServerVersion: q.cfg.Version,
 		Runtimes:       map[string]system.RuntimeWithStatus{"berth": {Runtime: system.Runtime{Path: "berth-runtime"}}},
 		DefaultRuntime: "berth", Swarm: swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive}, LiveRestoreEnabled: true,
 		InitBinary: q.cfg.InitBinary, SecurityOptions: []string{"name=seccomp,profile=builtin", "name=cgroupns"},
@@ -67,7 +64,7 @@ func (q queries) Info(ctx context.Context) (system.Info, error) {
 	if q.cfg.CgroupV2 {
 		i.CgroupVersion = "2"
 	}
-	i.OperatingSystem, i.OSVersion = osRelease()
+	i.OperatingSystem, i.OSVersion = host.Release()
 	q.count(&i)
 	return i, nil
 }
@@ -101,75 +98,4 @@ func registryConfig(t registries.Table) *registry.ServiceConfig {
 		}
 	}
 	return c
-}
-
-func fileIs(path, text string) bool { return firstLine(path) == text }
-
-// firstLine is "" for a file that cannot be read.
-func firstLine(path string) string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	return line
-}
-
-func openFiles() int {
-	d, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return 0
-	}
-	return len(d)
-}
-
-func hostName() string {
-	name, err := os.Hostname()
-	if err != nil {
-		return ""
-	}
-	return name
-}
-
-// machineName is what uname -m says.
-func machineName() string {
-	switch runtime.GOARCH {
-	case "amd64":
-		return "x86_64"
-	case "arm64":
-		return "aarch64"
-	}
-	return runtime.GOARCH
-}
-
-func memTotal() int64 {
-	f := strings.Fields(firstLine("/proc/meminfo"))
-	if len(f) < 2 {
-		return 0
-	}
-	kib, err := strconv.ParseInt(f[1], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return kib << 10
-}
-
-func osRelease() (name, version string) {
-	name = "Linux"
-	f, err := os.Open("/etc/os-release")
-	if err != nil {
-		return name, ""
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		k, v, _ := strings.Cut(s.Text(), "=")
-		v = strings.Trim(v, `"'`)
-		switch k {
-		case "PRETTY_NAME":
-			name = v
-		case "VERSION_ID":
-			version = v
-		}
-	}
-	return name, version
 }

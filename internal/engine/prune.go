@@ -11,6 +11,7 @@ import (
 	mobyvol "github.com/moby/moby/api/types/volume"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/host"
 	"github.com/berth-containers/berth/internal/filters"
 	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/volume"
@@ -63,7 +64,7 @@ func (p pruning) PruneVolumes(_ context.Context, f Filters, all bool) (mobyvol.P
 		if !all && !anonymous || !filters.Labels(v.Labels, f) || len(p.volumes.Users(v.Name)) > 0 {
 			continue
 		}
-		size := diskUsage(v.Path)
+		size := host.DiskUsage(v.Path)
 		err := p.volumes.Remove(v.Name)
 		if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
 			continue

@@ -1,28 +1,22 @@
 package engine
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
 	api "github.com/moby/moby/api/types/container"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/host"
 	"github.com/berth-containers/berth/internal/engine/show"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
 )
 
-const (
-	statsInterval = time.Second
-	userTick      = 10 * time.Millisecond // of /proc/stat, on every architecture
-)
+const statsInterval = time.Second
 
 // Stats yields what a container has used, once or each second until ctx ends or
 // the container is removed. A sample has the one before it as well, so one that
@@ -95,8 +89,8 @@ func sample(r *container.Record, to *api.StatsResponse) error {
 		return err
 	}
 	to.Read = time.Now()
-	show.Stats(st, memTotalBytes(), to)
-	to.CPUStats.SystemUsage, err = systemCPU()
+	show.Stats(st, uint64(host.Memory()), to)
+	to.CPUStats.SystemUsage, err = host.CPU()
 	if err != nil {
 		return err
 	}
@@ -107,28 +101,4 @@ func sample(r *container.Record, to *api.StatsResponse) error {
 		to.Networks = show.Networks(text)
 	}
 	return nil
-}
-
-func memTotalBytes() uint64 { return uint64(memTotal()) }
-
-// systemCPU is the time of all processors since the boot, in ns.
-func systemCPU() (uint64, error) {
-	text, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, err
-	}
-	line, err := bufio.NewReader(bytes.NewReader(text)).ReadString('\n')
-	if err != nil {
-		return 0, fmt.Errorf("read /proc/stat: %w", err)
-	}
-	fields := strings.Fields(line)
-	var ticks uint64
-	for i := 1; i < len(fields) && i <= 7; i++ { // guests count as users already
-		n, err := strconv.ParseUint(fields[i], 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("read /proc/stat: %w", err)
-		}
-		ticks += n
-	}
-	return ticks * uint64(userTick), nil
 }
