@@ -25,9 +25,9 @@ func (b *Builder) mount(i int) error {
 		return b.remount(m, o)
 	case o.mapped && !o.bind:
 		return invalid("ID-mapped mounts are binds only: take the mappings away, or bind a directory")
-	case o.bind && len(o.data) > 0:
-		return invalid("a bind takes no options of a filesystem: %s", strings.Join(o.data, ", "))
 	case o.bind:
+		// Options of a filesystem mean nothing to a bind: mount(2) ignores them,
+		// and so do the peers.
 		return b.bind(i, m, o)
 	}
 	return b.filesystem(m, o)
