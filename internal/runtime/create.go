@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -154,7 +155,7 @@ func (n *newCgroup) finish(ctx context.Context, o CreateOptions, pid int) (err e
 	if n.Group == nil {
 		return nil
 	}
-	n.warnings, err = n.Complete(cgroup.Options{Resources: o.Spec.Linux.Resources, Discard: o.DiscardLimits})
+	n.warnings, err = n.Complete(cgroupOptions(o))
 	if err != nil {
 		return fmt.Errorf("create cgroup %s: %w", o.Spec.Linux.CgroupsPath, err)
 	}
@@ -249,7 +250,7 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 		}
 		defer s.root.Close()
 	}
-	ch, err := r.start(s)
+	ch, err := r.startBeside(&s, o.Pid)
 	if err != nil {
 		return nil, goneOr(target, err)
 	}
@@ -280,6 +281,20 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 	}
 	ch.conn.Close()
 	return &Process{Pid: ch.pid, Pidfd: ch.pidfd, Console: ch.console, Warnings: ch.warnings}, nil
+}
+
+// startBeside starts an init in the container's cgroup. On v2 a container that
+// has handed controllers down has its processes in groups below: then the init
+// joins that of the container's first process.
+func (r *Runtime) startBeside(s *start, pid int) (*child, error) {
+	ch, err := r.start(*s)
+	if !errors.Is(err, unix.EBUSY) || s.group == nil {
+		return ch, err
+	}
+	if s.group, err = s.group.Of(pid); err != nil {
+		return nil, err
+	}
+	return r.start(*s)
 }
 
 // rootOf opens the root directory of the process pid, which pidfd is of. Joining

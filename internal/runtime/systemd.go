@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -37,6 +38,9 @@ func PlaceUnit(ctx context.Context, cgroupsPath string) (*Unit, error) {
 	if err != nil {
 		return nil, err
 	}
+	if strings.HasSuffix(unit.Name, ".slice") {
+		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("cgroupsPath %q names a slice, which holds no process; give the container a name without .slice", cgroupsPath))
+	}
 	m, root, err := openSystemd(ctx)
 	if err != nil {
 		return nil, err
@@ -67,10 +71,13 @@ func (n *newCgroup) startUnit(ctx context.Context, o CreateOptions, pid int) err
 		return err
 	}
 	defer m.Close()
-	if err := m.Start(ctx, c); err != nil {
+	err = m.Start(ctx, c)
+	if !errdefs.IsConflict(err) { // the unit is ours, also if its job failed
+		n.unit, n.path = o.Unit.Name, o.Unit.Path
+	}
+	if err != nil {
 		return err
 	}
-	n.unit, n.path = o.Unit.Name, o.Unit.Path
 	path, err := systemd.PathOf(pid)
 	if err != nil {
 		return err
@@ -78,7 +85,7 @@ func (n *newCgroup) startUnit(ctx context.Context, o CreateOptions, pid int) err
 	if path != o.Unit.Path {
 		return errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf("systemd put the container into cgroup %s in place of %s; is this its cgroup namespace?", path, o.Unit.Path))
 	}
-	n.Group, n.warnings, err = cgroup.Adopt(path, cgroup.Options{Resources: o.Spec.Linux.Resources, Discard: o.DiscardLimits})
+	n.Group, n.warnings, err = cgroup.Adopt(path, cgroupOptions(o))
 	if err != nil {
 		return err
 	}

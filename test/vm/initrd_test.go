@@ -30,6 +30,8 @@ func makeInitrd(t *testing.T, kernel, work string) string {
 	for _, name := range []string{"berth", "berthd", "berth-shim", "berth-runtime", "berth-init"} {
 		must(t, "cp", harness.Bin(t, name), root+"/bin/"+name)
 	}
+	// What the package promises of cgroup v2 can be shown on such a host only.
+	must(t, "env", "CGO_ENABLED=0", "go", "test", "-c", "-o", root+"/bin/cgroup.test", "github.com/berth-containers/berth/internal/sys/cgroup")
 	must(t, "ln", "-s", "/bin/busybox", root+"/sbin/modprobe")
 	copyModules(t, kernel, root)
 	if err := os.WriteFile(root+"/init", []byte(stageOne), 0o755); err != nil {

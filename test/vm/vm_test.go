@@ -23,6 +23,7 @@ type check struct {
 
 var checks = []check{
 	{"cgroup v2 only", "grep -c 'cgroup2' /proc/mounts; grep -c ' cgroup ' /proc/mounts", "1\n0"},
+	{"the package's tests", "cd /tmp && cgroup.test -test.v > out 2>&1; code=$?; grep -E -B 5 -e '^ *--- (FAIL|SKIP)' -e ^panic out; echo code $code", "code 0\n"},
 	{"run", "berth run --rm busybox echo hi", "hi"},
 	{"exit code", "berth run --rm busybox sh -c 'exit 42'; echo $?", "42"},
 	{"missing command", "berth run --rm busybox nosuch 2>&1; echo $?", "127"},

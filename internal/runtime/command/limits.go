@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/berth-containers/berth/internal/runtime"
 	"github.com/berth-containers/berth/internal/runtime/command/events"
 	"github.com/berth-containers/berth/internal/runtime/command/state"
 	"github.com/berth-containers/berth/internal/runtime/command/update"
@@ -36,11 +37,10 @@ func runUpdate(e *env, flags *flag.FlagSet, args []string) error {
 			return err
 		}
 	}
-	group, err := groupOf(s)
-	if err != nil {
+	if _, err := groupOf(s); err != nil {
 		return err
 	}
-	warnings, err := group.Update(resources)
+	warnings, err := runtime.Update(context.Background(), s.Cgroup, s.Unit, resources)
 	for _, w := range warnings {
 		e.log.warn("%s", w)
 	}

@@ -82,6 +82,22 @@ func (g *Group) Below(sub string) (*Group, error) {
 	return &Group{filepath.Join(g.path, sub), g.layout}, nil
 }
 
+// Of is the group of v2 that the process is in, which is g or below it.
+func (g *Group) Of(pid int) (*Group, error) {
+	lines, err := kernfs.Read("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(lines) {
+		path, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::")
+		if ok && strings.HasPrefix(path, g.path+"/") {
+			return &Group{path, g.layout}, nil
+		}
+	}
+	return nil, errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf(
+		"cgroup %s hands controllers down and can hold no process; name one below it with --cgroup", g.path))
+}
+
 func checkPath(path string) error {
 	for part := range strings.SplitSeq(path, "/") {
 		if part == ".." || strings.ContainsAny(part, "\x00\n") {
@@ -123,6 +139,10 @@ func begin(l *layout, path string) (*Group, error) {
 		return g, nil
 	}
 	if err := h.make(g.path); err != nil {
+		if forbidden(err) && os.Geteuid() != 0 {
+			err = errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
+				"%v; give a cgroupsPath below one that is delegated to this user, or use --systemd-cgroup", err))
+		}
 		return nil, err
 	}
 	if err := usable(g); err != nil {
@@ -139,14 +159,18 @@ func (g *Group) Complete(o Options) (warnings []string, err error) {
 	var made []hierarchy
 	defer func() {
 		if err != nil {
-			g.rmdir(made)
+			rmdir(g, made)
 		}
 	}()
 	for _, h := range g.layout.hierarchies {
 		if h.unified {
 			continue
 		}
-		if err := h.make(g.path); err != nil {
+		err := h.make(g.path)
+		if forbidden(err) && os.Geteuid() != 0 {
+			continue // a limit of this hierarchy is refused below
+		}
+		if err != nil {
 			return nil, err
 		}
 		made = append(made, h)
@@ -158,7 +182,7 @@ func (g *Group) Complete(o Options) (warnings []string, err error) {
 // Complete found in use is another's.
 func (g *Group) Discard() {
 	if h, ok := g.layout.unified(); ok {
-		g.rmdir([]hierarchy{h})
+		rmdir(g, []hierarchy{h})
 	}
 }
 
@@ -174,12 +198,18 @@ func Adopt(path string, o Options) (*Group, []string, error) {
 		if h.has(g.path) {
 			continue
 		}
-		if err := h.make(g.path); err != nil {
+		err := h.make(g.path)
+		if err != nil && (!forbidden(err) || os.Geteuid() == 0) {
 			return nil, nil, err
 		}
 	}
 	warnings, err := g.settle(o)
 	return g, warnings, err
+}
+
+// forbidden is whether the user may not make groups there.
+func forbidden(err error) bool {
+	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)
 }
 
 // settle is what follows once the directories are there.
@@ -192,7 +222,7 @@ func (g *Group) settle(o Options) ([]string, error) {
 }
 
 // rmdir removes the group's directories if nobody is in them.
-func (g *Group) rmdir(list []hierarchy) {
+func rmdir(g *Group, list []hierarchy) {
 	for _, h := range list {
 		_ = unix.Rmdir(h.dir(g.path))
 	}
@@ -218,6 +248,9 @@ func (g *Group) Doors() (doors []*os.File, err error) {
 		}
 		path := filepath.Join(h.dir(g.path), "tasks")
 		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if errors.Is(err, unix.ENOENT) && os.Geteuid() != 0 {
+			continue // where the user may make no group
+		}
 		if err != nil {
 			for _, f := range doors {
 				f.Close()

@@ -61,6 +61,23 @@ func TestParentWithProcesses(t *testing.T) {
 	}
 }
 
+// A container that has groups of its own: a new process joins the first one's.
+func TestOf(t *testing.T) {
+	requireV2(t)
+	g := newGroup(t, nil)
+	below, _, err := Create(g.path+"/below", Options{Resources: &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr[int64](5)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := sleeper(t, below)
+	if got, err := g.Of(cmd.Process.Pid); err != nil || got.path != below.path {
+		t.Error(got, err)
+	}
+	if _, err := g.Of(os.Getpid()); !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "--cgroup") {
+		t.Error(err)
+	}
+}
+
 func TestBornInGroup(t *testing.T) {
 	requireV2(t)
 	g := newGroup(t, nil)

@@ -7,13 +7,31 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-containers/berth/internal/sys/cgroup/device"
 	"github.com/berth-containers/berth/internal/sys/cgroup/limit"
+	"github.com/berth-containers/berth/internal/sys/cgroup/systemd/systemdtest"
 )
+
+func limited(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func openFake(t *testing.T, f *systemdtest.Manager) *Manager {
+	t.Helper()
+	m, err := Open(limited(t), []Address{{"/nosuch", true}, {f.Start(t), true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
 
 func ptr[T any](v T) *T { return &v }
 
@@ -117,7 +135,7 @@ func TestStartOnV2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fakeManager{}
+	f := &systemdtest.Manager{}
 	err = openFake(t, f).Start(limited(t), Container{Unit: Unit{"a-b.slice", "berth-web.scope"}, Pid: 42, V2: true, Settings: list})
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +174,7 @@ func TestStartOnV1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fakeManager{order: binary.BigEndian}
+	f := &systemdtest.Manager{Order: binary.BigEndian}
 	err = openFake(t, f).Start(limited(t), Container{Unit: Unit{"", "web.scope"}, Pid: 42, Settings: list, Devices: rules})
 	if err != nil {
 		t.Fatal(err)
@@ -184,7 +202,7 @@ func TestStartOnV1(t *testing.T) {
 	compare(t, f, want)
 }
 
-func compare(t *testing.T, f *fakeManager, want string) {
+func compare(t *testing.T, f *systemdtest.Manager, want string) {
 	t.Helper()
 	if got := f.String(); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
@@ -192,7 +210,7 @@ func compare(t *testing.T, f *fakeManager, want string) {
 }
 
 func TestUpdateAndStop(t *testing.T) {
-	f := &fakeManager{}
+	f := &systemdtest.Manager{}
 	m := openFake(t, f)
 	list, _, err := limit.V2(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr[int64](9)}, CPU: &specs.LinuxCPU{Quota: ptr[int64](-1)}}, limit.Current{})
 	if err == nil {
@@ -231,7 +249,7 @@ func TestRefusals(t *testing.T) {
 		{"failed job", nil, "timeout", start(container), `the job ended with "timeout"; systemctl status web.scope`, nil},
 		{"stop of one that is gone", map[string][]string{"StopUnit": {systemd1 + ".NoSuchUnit"}}, "", func(ctx context.Context, m *Manager) error { return m.Stop(ctx, "web.scope") }, "", nil},
 	} {
-		f := &fakeManager{result: tt.result, answer: func(member string) string {
+		f := &systemdtest.Manager{Result: tt.result, Answer: func(member string) string {
 			list := tt.answers[member]
 			if len(list) == 0 {
 				return ""
@@ -260,7 +278,7 @@ func TestNobodyListens(t *testing.T) {
 // Nothing is waited for longer than the context says, and the connection can
 // still be used to take back what was begun.
 func TestEndedContext(t *testing.T) {
-	m := openFake(t, &fakeManager{})
+	m := openFake(t, &systemdtest.Manager{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := m.Stop(ctx, "x.scope"); !errors.Is(err, context.Canceled) {

@@ -1,8 +1,11 @@
-package systemd
+// Package systemdtest is a systemd for tests: it answers on a socket of its own,
+// records what it is asked for as text, and keeps no units. It reads and writes
+// messages with a library that is not ours, so that both have to agree about the
+// protocol.
+package systemdtest
 
 import (
 	"bufio"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,34 +17,38 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/godbus/dbus/v5"
 )
 
-// fakeManager is a systemd on a socket of its own. It reads and writes messages
-// with a library that is not ours, so that both have to agree about the protocol.
-type fakeManager struct {
-	order binary.ByteOrder
-	// answer, if set, is asked before the call is carried out.
-	answer func(member string) (errorName string)
-	result string // of jobs
+// Manager is the fake. Its fields are set before Start.
+type Manager struct {
+	Order binary.ByteOrder // little endian if nil
+	// Answer, if set, may refuse a call with the name of a D-Bus error.
+	Answer func(member string) (errorName string)
+	Result string // of jobs, "done" if empty
+	// OnStart, if set, does what systemd would do with a unit's processes.
+	OnStart func(unit string, properties map[string]any)
 
 	mu    sync.Mutex
 	calls []string
-	units map[string]bool
 }
 
-func startFake(t *testing.T, f *fakeManager) Address {
+const (
+	managerPath  = "/org/freedesktop/systemd1"
+	managerIface = "org.freedesktop.systemd1.Manager"
+)
+
+// Start listens; the socket's path is returned.
+func (f *Manager) Start(t *testing.T) (socket string) {
 	t.Helper()
-	if f.order == nil {
-		f.order = binary.LittleEndian
+	if f.Order == nil {
+		f.Order = binary.LittleEndian
 	}
-	if f.result == "" {
-		f.result = "done"
+	if f.Result == "" {
+		f.Result = "done"
 	}
-	f.units = map[string]bool{}
-	socket := filepath.Join(t.TempDir(), "bus")
+	socket = filepath.Join(t.TempDir(), "bus")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
@@ -63,10 +70,10 @@ func startFake(t *testing.T, f *fakeManager) Address {
 		l.Close()
 		served.Wait()
 	})
-	return Address{socket, true}
+	return socket
 }
 
-func (f *fakeManager) serve(conn net.Conn) {
+func (f *Manager) serve(conn net.Conn) {
 	in := bufio.NewReader(conn)
 	var lines []string
 	for len(lines) < 3 {
@@ -90,22 +97,22 @@ func (f *fakeManager) serve(conn net.Conn) {
 	}
 }
 
-func (f *fakeManager) send(conn net.Conn, m *dbus.Message) {
+func (f *Manager) send(conn net.Conn, m *dbus.Message) {
 	if len(m.Body) > 0 {
 		m.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(m.Body...))
 	}
-	if err := m.EncodeTo(conn, f.order); err != nil && !errors.Is(err, syscall.EPIPE) { // the client may be gone
+	if err := m.EncodeTo(conn, f.Order); err != nil && !errors.Is(err, syscall.EPIPE) { // the client may be gone
 		panic(err)
 	}
 }
 
-func (f *fakeManager) reply(conn net.Conn, m *dbus.Message) {
+func (f *Manager) reply(conn net.Conn, m *dbus.Message) {
 	member := m.Headers[dbus.FieldMember].Value().(string)
 	f.record(member, m.Body)
 	answer := &dbus.Message{Type: dbus.TypeMethodReply, Headers: map[dbus.HeaderField]dbus.Variant{dbus.FieldReplySerial: dbus.MakeVariant(m.Serial())}}
 	name := ""
-	if f.answer != nil {
-		name = f.answer(member)
+	if f.Answer != nil {
+		name = f.Answer(member)
 	}
 	job := dbus.ObjectPath("/org/freedesktop/systemd1/job/7")
 	switch {
@@ -118,22 +125,25 @@ func (f *fakeManager) reply(conn net.Conn, m *dbus.Message) {
 	case member == "Hello":
 		answer.Body = []any{":1.5"}
 	case member == "StartTransientUnit", member == "StopUnit":
+		if f.OnStart != nil && member == "StartTransientUnit" {
+			f.OnStart(m.Body[0].(string), propertiesOf(m.Body[2]))
+		}
 		answer.Body = []any{job}
 		other := f.removed("/org/freedesktop/systemd1/job/6", "failed")
 		f.send(conn, other) // somebody else's, and before the answer
-		defer f.send(conn, f.removed(job, f.result))
+		defer f.send(conn, f.removed(job, f.Result))
 	}
 	f.send(conn, answer)
 }
 
-func (f *fakeManager) removed(job dbus.ObjectPath, result string) *dbus.Message {
+func (f *Manager) removed(job dbus.ObjectPath, result string) *dbus.Message {
 	return &dbus.Message{Type: dbus.TypeSignal, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath(managerPath)), dbus.FieldInterface: dbus.MakeVariant(managerIface), dbus.FieldMember: dbus.MakeVariant("JobRemoved"),
 	}, Body: []any{uint32(7), job, "x.scope", result}}
 }
 
 // record keeps a call as a line for each property.
-func (f *fakeManager) record(member string, body []any) {
+func (f *Manager) record(member string, body []any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if slices.Contains([]string{"Hello", "AddMatch", "Subscribe", "Get"}, member) {
@@ -156,24 +166,17 @@ func (f *fakeManager) record(member string, body []any) {
 	f.calls = append(f.calls, props...)
 }
 
-func (f *fakeManager) String() string {
+func propertiesOf(list any) map[string]any {
+	m := map[string]any{}
+	for _, p := range list.([][]any) {
+		m[p[0].(string)] = p[1].(dbus.Variant).Value()
+	}
+	return m
+}
+
+// String is the calls, a line each, and below each the properties.
+func (f *Manager) String() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return strings.Join(f.calls, "\n")
-}
-
-func limited(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func openFake(t *testing.T, f *fakeManager) *Manager {
-	t.Helper()
-	m, err := Open(limited(t), []Address{{"/nosuch", true}, startFake(t, f)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.Close() })
-	return m
 }
