@@ -7,16 +7,17 @@ import (
 	"time"
 )
 
-// patience is how long a client may stop sending or taking before the
+// defaultPatience is how long a client may stop sending or taking before the
 // connection ends. A slow one is served as long as something moves.
-const patience = time.Minute
+const defaultPatience = time.Minute
 
 // response is what a request is answered through: it remembers what the log
 // and the metrics tell, lets a handler change the header that the distribution
 // library wrote, and ends connections that stand still.
 type response struct {
 	http.ResponseWriter
-	control *http.ResponseController
+	control  *http.ResponseController
+	patience time.Duration
 	// before, if set, is called once, before the header is sent.
 	before func(status int, h http.Header)
 
@@ -31,8 +32,8 @@ type response struct {
 
 const maxProblem = 1 << 10
 
-func newResponse(w http.ResponseWriter) *response {
-	return &response{ResponseWriter: w, control: http.NewResponseController(w)}
+func newResponse(w http.ResponseWriter, patience time.Duration) *response {
+	return &response{ResponseWriter: w, control: http.NewResponseController(w), patience: patience}
 }
 
 func (w *response) WriteHeader(status int) {
@@ -71,8 +72,9 @@ func (w *response) Write(p []byte) (int, error) {
 	if w.hidden() {
 		return len(p), nil
 	}
-	_ = w.control.SetWriteDeadline(time.Now().Add(patience)) // not supported by a test's writer
+	_ = w.control.SetWriteDeadline(time.Now().Add(w.patience)) // not supported by a test's writer
 	n, err := w.ResponseWriter.Write(p)
+	_ = w.control.SetWriteDeadline(time.Time{})
 	w.bytes += int64(n)
 	return n, err
 }
@@ -96,13 +98,18 @@ func beforeHeader(w http.ResponseWriter, f func(status int, h http.Header)) {
 // body is a request's body: counted, and its connection ended when it stands still.
 type body struct {
 	io.ReadCloser
-	control *http.ResponseController
-	bytes   int64
+	control  *http.ResponseController
+	patience time.Duration
+	bytes    int64
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(time.Now().Add(patience))
+	_ = b.control.SetReadDeadline(time.Now().Add(b.patience))
 	n, err := b.ReadCloser.Read(p)
+	if err == nil || err == io.EOF {
+		// While the storage works, nobody has to send anything.
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
 	b.bytes += int64(n)
 	return n, err
 }

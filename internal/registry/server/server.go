@@ -49,6 +49,7 @@ type Options struct {
 	URL      string // what clients call the registry, if it can't be seen from their requests
 	Upstream *Upstream
 	Collect  store.CollectOptions
+	Patience time.Duration // with a client that stands still; 0: a minute
 	Metrics  *Metrics
 	Log      *slog.Logger // of what goes wrong
 	Access   *slog.Logger // a line for each request
@@ -79,6 +80,9 @@ func OpenStorage(ctx context.Context, s Storage) (st *store.Store, err error) {
 
 // New makes a server. The context ends what the library does in the background.
 func New(ctx context.Context, opt Options) (s *Server, err error) {
+	if opt.Patience == 0 {
+		opt.Patience = defaultPatience
+	}
 	passwords, err := rights.NewVerifier()
 	if err != nil {
 		return nil, err
@@ -129,12 +133,14 @@ func (s *Server) Close() error { return s.backend.Shutdown() }
 
 func (s *Server) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	started := time.Now()
-	w := newResponse(out)
-	in := &body{ReadCloser: r.Body, control: w.control}
+	w := newResponse(out, s.opt.Patience)
+	in := &body{ReadCloser: r.Body, control: w.control, patience: w.patience}
 	r.Body = in
 	s.metrics.running.Inc()
 	defer func() {
 		s.metrics.running.Dec()
+		// What was not read of a body is drained before the next request.
+		_ = w.control.SetReadDeadline(time.Now().Add(s.opt.Patience))
 		// The library panics on purpose to break a connection.
 		broken := recover()
 		s.report(w, r, in.bytes, time.Since(started), broken)
