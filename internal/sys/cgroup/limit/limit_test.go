@@ -170,6 +170,7 @@ func TestUpdateOfV2(t *testing.T) {
 // What nothing corresponds to is said, not dropped in silence.
 func TestWarnings(t *testing.T) {
 	res := everything()
+	//lint:ignore SA1019 configurations still have it
 	res.Memory.Kernel, res.Memory.KernelTCP = ptr[int64](5), ptr[int64](6)
 	_, v1, err := V1(res)
 	if err != nil || len(v1) != 1 || !strings.HasPrefix(v1[0], "Kernel memory limit discarded") {

@@ -82,6 +82,7 @@ func noThrottle(what string) string {
 
 // obsolete warns of what no kernel that is supported does any more.
 func obsolete(m *specs.LinuxMemory) (warnings []string) {
+	//lint:ignore SA1019 configurations still have it
 	if given(m.Kernel) {
 		warnings = append(warnings, "Kernel memory limit discarded: the kernel accounts it to the memory limit.")
 	}
