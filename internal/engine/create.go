@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -56,9 +55,6 @@ func (v verbs) Create(ctx context.Context, o CreateOptions) (id string, warnings
 	warnings, err = v.check(r)
 	if err != nil {
 		return "", nil, err
-	}
-	if o.Config.Healthcheck != nil && !slices.Equal(o.Config.Healthcheck.Test, []string{"NONE"}) {
-		warnings = append(warnings, "Health checks are not run yet; the health check was kept for later.")
 	}
 	back.Add(func(context.Context) error { return os.RemoveAll(v.dir(r.ID)) })
 	if err := os.MkdirAll(v.logDir(r.ID), 0o711); err != nil {

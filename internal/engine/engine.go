@@ -18,6 +18,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/distribution/registries"
+	"github.com/berth-containers/berth/internal/engine/execs"
 	"github.com/berth-containers/berth/internal/engine/records"
 	"github.com/berth-containers/berth/internal/events"
 	"github.com/berth-containers/berth/internal/image"
@@ -130,7 +131,7 @@ type core struct {
 	log     *slog.Logger
 	records *records.Store
 	volumes *volume.Store
-	execs   *execTable
+	execs   *execs.Table
 	started time.Time
 	starts  slots // taken with the container's turn in hand, never before it
 
@@ -163,7 +164,7 @@ func New(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (_ *Engin
 		return nil, err
 	}
 	c := &core{places: places{cfg}, announcer: announcer{cfg.DataRoot, events.New()}, liveTable: liveTable{lives: map[string]*live{}}, deps: deps, log: log,
-		execs: newExecTable(), started: time.Now(), starts: make(slots, mostStarts), closing: make(chan struct{})}
+		execs: execs.NewTable(), started: time.Now(), starts: make(slots, mostStarts), closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.close(ctx), lock.Close())

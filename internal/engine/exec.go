@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -13,127 +12,10 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-containers/berth/internal/container"
-	"github.com/berth-containers/berth/internal/engine/names"
+	"github.com/berth-containers/berth/internal/engine/execs"
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/spec"
 )
-
-// exec is one more process of a container. Execs are kept in memory only.
-type exec struct {
-	id, containerID string
-	request         api.ExecCreateRequest
-	done            chan struct{} // closed: it has ended, or did not start
-
-	mu      sync.Mutex
-	begun   bool
-	running bool
-	pid     int
-	code    *int
-	ended   time.Time
-}
-
-// execTable is every exec of the engine's life that a client may still ask for.
-type execTable struct {
-	mu   sync.Mutex
-	byID map[string]*exec
-}
-
-// execKeep is how long the exit code of an exec can be asked for.
-const execKeep = 5 * time.Minute
-
-func newExecTable() *execTable { return &execTable{byID: map[string]*exec{}} }
-
-func (t *execTable) get(id string) *exec {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.byID[id]
-}
-
-func (t *execTable) add(e *exec) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for id, old := range t.byID {
-		if old.expired() {
-			delete(t.byID, id)
-		}
-	}
-	t.byID[e.id] = e
-}
-
-// forget drops the execs of a container that was removed.
-func (t *execTable) forget(containerID string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for id, e := range t.byID {
-		if e.containerID == containerID && !e.isRunning() {
-			delete(t.byID, id)
-		}
-	}
-}
-
-// lose ends the execs of a container whose end nobody saw.
-func (t *execTable) lose(containerID string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, e := range t.byID {
-		if e.containerID == containerID && e.isRunning() {
-			e.end(-1)
-		}
-	}
-}
-
-// running are the IDs of a container's execs that run.
-func (t *execTable) running(containerID string) []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var ids []string
-	for id, e := range t.byID {
-		if e.containerID == containerID && e.isRunning() {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
-func (e *exec) isRunning() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.running
-}
-
-func (e *exec) expired() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return !e.ended.IsZero() && time.Since(e.ended) > execKeep
-}
-
-// begin is false if it was begun before.
-func (e *exec) begin() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.begun {
-		return false
-	}
-	e.begun, e.running = true, true
-	return true
-}
-
-// end sets the exit code once.
-func (e *exec) end(code int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.code != nil {
-		return
-	}
-	e.running, e.code, e.ended = false, &code, time.Now()
-	close(e.done)
-}
-
-func (e *exec) setPid(pid int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.pid = pid
-}
 
 func noSuchExec(id string) error {
 	return errdefs.ErrNotFound.WithMessage("No such exec instance: " + id)
@@ -165,51 +47,50 @@ func (s streams) ExecCreate(_ context.Context, ref string, q api.ExecCreateReque
 	if len(q.Cmd) == 0 || q.Cmd[0] == "" {
 		return "", errdefs.ErrInvalidArgument.WithMessage("no exec command specified")
 	}
-	e := &exec{id: names.NewID(), containerID: r.ID, request: q, done: make(chan struct{})}
-	s.execs.add(e)
+	e := s.execs.New(r.ID, q)
 	s.tellExec(r, events.ActionExecCreate, e)
-	return e.id, nil
+	return e.ID, nil
 }
 
 // ExecStart runs it. If the program cannot be executed the error says so and
 // ExecInspect has Docker's exit code.
 func (s streams) ExecStart(ctx context.Context, id string, o ExecStartOptions) (*Attached, error) {
-	e := s.execs.get(id)
+	e := s.execs.Get(id)
 	if e == nil {
 		return nil, noSuchExec(id)
 	}
-	r, err := s.mayExec(e.containerID)
+	r, err := s.mayExec(e.ContainerID)
 	if err != nil {
 		return nil, err
 	}
-	if !e.begin() {
+	if !e.Begin() {
 		return nil, errdefs.ErrConflict.WithMessage("Error: Exec command " + id + " has already run")
 	}
 	a, err := s.execute(ctx, r, e, o)
 	if err != nil {
-		e.end(max(126, min(127, exitCodeOf(err))))
+		e.End(max(126, min(127, exitCodeOf(err))))
 		return nil, err
 	}
 	s.tellExec(r, events.ActionExecStart, e)
 	return a, nil
 }
 
-func (s streams) execute(ctx context.Context, r *container.Record, e *exec, o ExecStartOptions) (*Attached, error) {
-	process, err := s.execProcess(r, e.request, o)
+func (s streams) execute(ctx context.Context, r *container.Record, e *execs.Exec, o ExecStartOptions) (*Attached, error) {
+	process, err := s.execProcess(r, e.Request, o)
 	if err != nil {
 		return nil, err
 	}
-	q := e.request
+	q := e.Request
 	a := &Attached{TTY: q.Tty}
 	if !o.Detach && (q.AttachStdin || q.AttachStdout || q.AttachStderr) {
-		stream, err := s.deps.Shim.Attach(ctx, shim.AttachRequest{ID: r.ID, ExecID: e.id, Stdin: q.AttachStdin, Stdout: q.AttachStdout, Stderr: q.AttachStderr})
+		stream, err := s.deps.Shim.Attach(ctx, shim.AttachRequest{ID: r.ID, ExecID: e.ID, Stdin: q.AttachStdin, Stdout: q.AttachStdout, Stderr: q.AttachStderr})
 		if err != nil {
 			return nil, fmt.Errorf("attach to exec: %w", err)
 		}
 		a.Stream = &execStream{stream, e}
 	}
 	// A client that goes away must not leave it in doubt whether it runs.
-	pid, err := s.deps.Shim.Exec(context.WithoutCancel(ctx), shim.ExecRequest{ID: r.ID, ExecID: e.id, Process: process, OpenStdin: q.AttachStdin && !o.Detach})
+	pid, err := s.deps.Shim.Exec(context.WithoutCancel(ctx), shim.ExecRequest{ID: r.ID, ExecID: e.ID, Process: process, OpenStdin: q.AttachStdin && !o.Detach})
 	if err != nil {
 		if a.Stream != nil {
 			s.quietly("close a stream", a.Stream.Close)
@@ -219,7 +100,7 @@ func (s streams) execute(ctx context.Context, r *container.Record, e *exec, o Ex
 		}
 		return nil, err
 	}
-	e.setPid(pid)
+	e.SetPid(pid)
 	return a, nil
 }
 
@@ -227,14 +108,14 @@ func (s streams) execute(ctx context.Context, r *container.Record, e *exec, o Ex
 // soon as it has read everything.
 type execStream struct {
 	Stream
-	exec *exec
+	exec *execs.Exec
 }
 
 func (s *execStream) Read(p []byte) (int, error) {
 	n, err := s.Stream.Read(p)
 	if err == io.EOF {
 		select {
-		case <-s.exec.done:
+		case <-s.exec.Done:
 		case <-time.After(cleanup):
 		}
 	}
@@ -274,7 +155,7 @@ func (s streams) process(r *container.Record) (*specs.Process, error) {
 
 // execExited takes the end of an exec that the shim tells of.
 func (c *core) execExited(x shim.Exit) {
-	e := c.execs.get(x.ExecID)
+	e := c.execs.Get(x.ExecID)
 	if e == nil {
 		return // of an earlier engine
 	}
@@ -282,36 +163,31 @@ func (c *core) execExited(x shim.Exit) {
 	if x.Unknown != "" {
 		code = -1
 	}
-	e.end(code)
-	if r := c.records.Get(e.containerID); r != nil {
-		c.tell(r, events.ActionExecDie, map[string]string{"execID": e.id, "exitCode": fmt.Sprint(code)})
+	e.End(code)
+	if r := c.records.Get(e.ContainerID); r != nil {
+		c.tell(r, events.ActionExecDie, map[string]string{"execID": e.ID, "exitCode": fmt.Sprint(code)})
 	}
 }
 
 // ExecInspect tells how an exec is.
 func (s streams) ExecInspect(_ context.Context, id string) (api.ExecInspectResponse, error) {
-	e := s.execs.get(id)
+	e := s.execs.Get(id)
 	if e == nil {
 		return api.ExecInspectResponse{}, noSuchExec(id)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	q := e.request
-	return api.ExecInspectResponse{ID: e.id, Running: e.running, ExitCode: e.code, ContainerID: e.containerID, Pid: e.pid,
-		OpenStdin: q.AttachStdin, OpenStdout: q.AttachStdout, OpenStderr: q.AttachStderr, DetachKeys: []byte(q.DetachKeys),
-		ProcessConfig: &api.ExecProcessConfig{Tty: q.Tty, Entrypoint: q.Cmd[0], Arguments: q.Cmd[1:], Privileged: &q.Privileged, User: q.User}}, nil
+	return e.Inspect(), nil
 }
 
 // ExecResize sets the size of an exec's terminal.
 func (s streams) ExecResize(ctx context.Context, id string, width, height uint16) error {
-	e := s.execs.get(id)
+	e := s.execs.Get(id)
 	if e == nil {
 		return noSuchExec(id)
 	}
-	if !e.isRunning() {
+	if !e.Running() {
 		return errdefs.ErrConflict.WithMessage("exec process is not running")
 	}
-	if err := s.deps.Shim.Resize(ctx, e.containerID, id, width, height); err != nil {
+	if err := s.deps.Shim.Resize(ctx, e.ContainerID, id, width, height); err != nil {
 		return fmt.Errorf("resize the terminal of exec %s: %w", id, err)
 	}
 	return nil

@@ -81,7 +81,7 @@ func (c *core) end(l *live, run *run, before *container.Record, e shim.Exit) end
 	run.exit = e
 	close(run.exited)
 	if e.Unknown != "" {
-		c.execs.lose(e.ID)
+		c.execs.Lose(e.ID)
 	}
 	if !again {
 		l.wake(answerOf(after), func(w api.WaitCondition) bool { return w != api.WaitConditionRemoved })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -11,6 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/health"
 	"github.com/berth-containers/berth/internal/engine/restart"
 	"github.com/berth-containers/berth/internal/shim"
 )
@@ -35,6 +37,7 @@ type run struct {
 	failed  bool          // set before started is closed
 	exit    shim.Exit     // set before exited is closed
 	process *specs.Process
+	watch   atomic.Pointer[health.Watch] // nil without a health check
 }
 
 type waiter struct {

@@ -21,6 +21,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/execs"
 	"github.com/berth-containers/berth/internal/engine/names"
 	"github.com/berth-containers/berth/internal/engine/show"
 	bus "github.com/berth-containers/berth/internal/events"
@@ -66,8 +67,8 @@ func (c *announcer) tell(r *container.Record, action events.Action, more map[str
 	c.events.Publish(events.ContainerEventType, action, r.ID, a)
 }
 
-func (c *announcer) tellExec(r *container.Record, action events.Action, e *exec) {
-	c.tell(r, action+events.Action(": "+strings.Join(e.request.Cmd, " ")), map[string]string{"execID": e.id})
+func (c *announcer) tellExec(r *container.Record, action events.Action, e *execs.Exec) {
+	c.tell(r, action+events.Action(": "+strings.Join(e.Request.Cmd, " ")), map[string]string{"execID": e.ID})
 }
 
 func (c *announcer) tellVolume(name string, action events.Action, more map[string]string) {

@@ -20,7 +20,7 @@ func (q queries) List(ctx context.Context, o ListOptions) ([]api.Summary, error)
 	filter, err := show.NewFilter(o.Filters, show.Find{Container: q.records.Find, Image: func(ref string) (string, error) {
 		img, err := q.deps.Images.Get(ctx, ref)
 		return img.ID.String(), err
-	}})
+	}, Health: q.healthIs})
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +32,7 @@ func (q queries) List(ctx context.Context, o ListOptions) ([]api.Summary, error)
 			continue
 		}
 		f := facts
+		f.Health = q.healthOf(r.ID)
 		if o.Size {
 			q.size(ctx, r, &f)
 		}
@@ -50,7 +51,7 @@ func (q queries) Inspect(ctx context.Context, ref string, size bool) (api.Inspec
 		return api.InspectResponse{}, err
 	}
 	l := q.logConfig(r)
-	f := show.Facts{Now: time.Now(), NetworkIDs: q.networkIDs(), Dir: q.dir(r.ID), ExecIDs: q.execs.running(r.ID),
+	f := show.Facts{Now: time.Now(), Health: q.healthOf(r.ID), NetworkIDs: q.networkIDs(), Dir: q.dir(r.ID), ExecIDs: q.execs.Running(r.ID),
 		LogPath: logs.Path(logs.Config{Driver: l.Driver, Dir: l.Dir, Opts: l.Opts})}
 	if fs, err := q.deps.Rootfs.Rootfs(ctx, r.ID); err == nil {
 		f.Rootfs = &fs

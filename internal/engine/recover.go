@@ -101,7 +101,9 @@ func (c recovery) adopt(all []*container.Record, running map[string]shim.Status)
 		after := c.records.Update(r.ID, func(r *container.Record) { seen(r, s) })
 		if s.Exit != nil && (s.Exit.Pid == 0 || s.Exit.Pid == after.State.Pid) {
 			list = append(list, over{exit: *s.Exit})
+			continue
 		}
+		streams(c).watchHealth(after, c.live(r.ID).current())
 	}
 	return list
 }

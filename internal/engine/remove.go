@@ -107,7 +107,7 @@ func (c removal) farewell(l *live, r *container.Record) {
 		}
 	}
 	c.dropLive(r.ID)
-	c.execs.forget(r.ID)
+	c.execs.Forget(r.ID)
 	c.tell(r, events.ActionDestroy, nil)
 	l.wake(answerOf(r), func(api.WaitCondition) bool { return true })
 }

@@ -75,6 +75,7 @@ func (c *core) running(id string, run *run, s started, restarts int) error {
 	})
 	c.tell(r, events.ActionStart, nil)
 	close(run.started)
+	streams{c}.watchHealth(r, run)
 	for _, w := range s.Warnings {
 		c.log.Warn("start of a container", "container", id, "warning", w)
 	}

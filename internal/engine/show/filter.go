@@ -22,6 +22,7 @@ type Filter struct {
 	before *container.Record
 	since  *container.Record
 	images map[string]bool // IDs of the ancestors, and of what is made from them
+	health func(r *container.Record, status string) bool
 }
 
 // Find looks up what a filter names.
@@ -29,6 +30,8 @@ type Find struct {
 	Container func(ref string) (*container.Record, error)
 	// Image returns the image's ID; NotFound is no error of the filter.
 	Image func(ref string) (id string, err error)
+	// Health is whether the container has this state of health.
+	Health func(r *container.Record, status string) bool
 }
 
 func invalid(format string, args ...any) error {
@@ -37,7 +40,7 @@ func invalid(format string, args ...any) error {
 
 // NewFilter checks filters; InvalidArgument names the key or the value.
 func NewFilter(filters map[string]map[string]bool, find Find) (*Filter, error) {
-	f := &Filter{values: map[string][]string{}, images: map[string]bool{}}
+	f := &Filter{values: map[string][]string{}, images: map[string]bool{}, health: find.Health}
 	for key, set := range filters {
 		values := slices.Sorted(maps.Keys(set))
 		if err := check(key, values); err != nil {
@@ -156,7 +159,7 @@ func (f *Filter) match(r *container.Record, key, v string) bool {
 	case "network":
 		return string(r.HostConfig.NetworkMode) == v
 	case "health":
-		return v == string(api.NoHealthcheck)
+		return f.health(r, v)
 	case "is-task":
 		is, err := strconv.ParseBool(v)
 		return err == nil && !is

@@ -26,6 +26,7 @@ type Facts struct {
 	Dir        string            // of the container's files
 	LogPath    string
 	ExecIDs    []string
+	Health     *api.Health // nil: it is not probed
 	Rootfs     *oci.Rootfs // nil: not known
 	SizeRw     *int64
 	SizeRootFs *int64
@@ -40,6 +41,12 @@ func Summary(r *container.Record, f Facts) api.Summary {
 		NetworkSettings: &api.NetworkSettingsSummary{Networks: networks(r, f)},
 		Health:          &api.HealthSummary{Status: api.NoHealthcheck},
 	}
+	if h := f.Health; h != nil && r.State.Status.Alive() {
+		s.Health = &api.HealthSummary{Status: h.Status, FailingStreak: h.FailingStreak}
+		if r.State.Status == container.Running {
+			s.Status += healthText(h.Status)
+		}
+	}
 	s.HostConfig.NetworkMode = string(r.HostConfig.NetworkMode)
 	s.HostConfig.Annotations = r.HostConfig.Annotations
 	if f.SizeRw != nil {
@@ -49,6 +56,13 @@ func Summary(r *container.Record, f Facts) api.Summary {
 		s.SizeRootFs = *f.SizeRootFs
 	}
 	return s
+}
+
+func healthText(s api.HealthStatus) string {
+	if s == api.Starting {
+		return " (health: starting)"
+	}
+	return " (" + string(s) + ")"
 }
 
 // ImageName is the reference as the user gave it.
@@ -194,7 +208,7 @@ func Inspect(r *container.Record, f Facts) api.InspectResponse {
 		image = r.Image
 	}
 	i := api.InspectResponse{
-		ID: r.ID, Created: r.Created.Format(time.RFC3339Nano), Path: program, Args: args, State: state(r.State), Image: image,
+		ID: r.ID, Created: r.Created.Format(time.RFC3339Nano), Path: program, Args: args, State: state(r.State, f.Health), Image: image,
 		ResolvConfPath: f.Dir + "/resolv.conf", HostnamePath: f.Dir + "/hostname", HostsPath: f.Dir + "/hosts", LogPath: f.LogPath,
 		Name: "/" + r.Name, RestartCount: r.RestartCount, Driver: Driver, Platform: "linux", ExecIDs: f.ExecIDs, HostConfig: r.HostConfig,
 		Mounts: Mounts(r), Config: config(r), SizeRw: f.SizeRw, SizeRootFs: f.SizeRootFs,
@@ -224,12 +238,12 @@ func graph(fs *oci.Rootfs) *storage.DriverData {
 	return d
 }
 
-func state(s container.State) *api.State {
+func state(s container.State, health *api.Health) *api.State {
 	restarting := s.Status == container.Restarting
 	return &api.State{
 		Status: api.ContainerState(s.Status), Running: s.Status.Alive() || restarting, Paused: s.Status == container.Paused,
 		Restarting: restarting, OOMKilled: s.OOMKilled, Dead: s.Status == container.Dead, Pid: s.Pid, ExitCode: s.ExitCode, Error: s.Error,
-		StartedAt: s.StartedAt.Format(time.RFC3339Nano), FinishedAt: s.FinishedAt.Format(time.RFC3339Nano),
+		StartedAt: s.StartedAt.Format(time.RFC3339Nano), FinishedAt: s.FinishedAt.Format(time.RFC3339Nano), Health: health,
 	}
 }
 
