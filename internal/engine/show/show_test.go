@@ -109,6 +109,7 @@ func TestFilter(t *testing.T) {
 	r.State.ExitCode = 3
 	r.Config.Labels = map[string]string{"a": "1", "b": "2"}
 	find := Find{
+		Health: func(_ *container.Record, status string) bool { return status == "none" },
 		Container: func(ref string) (*container.Record, error) {
 			return nil, errdefs.ErrNotFound.WithMessage("No such container: " + ref)
 		},
