@@ -98,20 +98,7 @@ func (s *Store) commit(ctx context.Context, c Commit, record string, layer func(
 		b.MediaType = ociType(b.MediaType)
 		layers = append(layers, b)
 	}
-	p, err := manifest.Write(ctx, s.depot, &config, append(layers, desc))
-	if err != nil {
-		return "", err
-	}
-	if err := s.install.Place(ctx, p, l); err != nil {
-		return "", err
-	}
-	if record == "" {
-		record = name.Dangling + p.Desc.Digest.String()
-	}
-	if err := manifest.Adopt(ctx, s.depot, p.Desc, p); err != nil {
-		return "", err
-	}
-	return p.Manifest.Config.Digest, s.setNames(ctx, map[string]manifest.Reading{record: {Target: p.Desc}})
+	return s.enter(ctx, record, &config, append(layers, desc), l)
 }
 
 // ociType is the OCI's name for a layer's media type of Docker.

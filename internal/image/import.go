@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/berth-containers/berth/internal/image/changes"
+	"github.com/berth-containers/berth/internal/image/install"
 	"github.com/berth-containers/berth/internal/image/manifest"
 	"github.com/berth-containers/berth/internal/image/name"
 	"github.com/containerd/platforms"
@@ -75,11 +76,17 @@ func (s *Store) importLayer(ctx context.Context, r io.Reader, record string, c *
 		return "", fmt.Errorf("import: %w", err)
 	}
 	c.RootFS = ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{l.DiffID()}}
-	p, err := manifest.Write(ctx, s.depot, c, []ocispec.Descriptor{desc})
+	return s.enter(ctx, record, c, []ocispec.Descriptor{desc}, l)
+}
+
+// enter makes an image of a configuration and layers, of which the top one was
+// ingested just now, and names it.
+func (s *Store) enter(ctx context.Context, record string, c *manifest.Config, layers []ocispec.Descriptor, top install.Staged) (digest.Digest, error) {
+	p, err := manifest.Write(ctx, s.depot, c, layers)
 	if err != nil {
 		return "", err
 	}
-	if err := s.install.Place(ctx, p, l); err != nil {
+	if err := s.install.Place(ctx, p, top); err != nil {
 		return "", err
 	}
 	if record == "" {
