@@ -20,7 +20,9 @@ esac; shift; done
 [ -z "$CRIU_FAIL" ] || { echo "(00.1) Error (criu/x.c:1): $CRIU_FAIL" > "$work/$log"; exit 1; }
 case $verb in
 dump) kill -9 "$tree";;
-restore) setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $! > "$pidfile"; kill -STOP $!;;
+restore) # It stops itself: stopped from here, it might still hold our output.
+	setsid sh -c 'kill -STOP $$; exec sleep 1000' </dev/null >/dev/null 2>&1 & echo $! > "$pidfile"
+	until grep -q '^State:.*T' /proc/$!/status; do :; done;;
 esac
 `
 
