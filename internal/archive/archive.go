@@ -114,6 +114,38 @@ func Export(ns *os.File, w io.Writer) error {
 	return pack("/", &goarchive.TarOptions{}, w, func(do func() error) error { return within.Root(ns, do) })
 }
 
+// Fill copies the content of a directory of the root filesystem behind ns,
+// without what is mounted on it, into the directory to, which gets its owner and
+// mode. ErrNotFound if there is no such directory.
+func Fill(ns *os.File, dir, to string) error {
+	var st syscall.Stat_t
+	err := within.Root(ns, func() (err error) {
+		if dir, err = filepath.EvalSymlinks(path.Join("/", dir)); err == nil {
+			err = syscall.Stat(dir, &st)
+		}
+		if err == nil && st.Mode&syscall.S_IFMT != syscall.S_IFDIR {
+			err = fs.ErrNotExist
+		}
+		return err
+	})
+	if err != nil {
+		return explain(dir, err)
+	}
+	r, w := io.Pipe()
+	packed := make(chan error, 1)
+	go func() {
+		err := pack(dir, &goarchive.TarOptions{}, w, func(do func() error) error { return within.Root(ns, do) })
+		w.CloseWithError(err)
+		packed <- err
+	}()
+	err = goarchive.Unpack(r, to, &goarchive.TarOptions{})
+	r.CloseWithError(err)
+	if err = errors.Join(err, <-packed); err != nil {
+		return fmt.Errorf("copy %s: %w", dir, err)
+	}
+	return errors.Join(os.Chown(to, int(st.Uid), int(st.Gid)), syscall.Chmod(to, st.Mode&0o7777))
+}
+
 // Layer writes the upper directory of an overlay as a layer, with whiteouts.
 func Layer(upper string, w io.Writer) error {
 	options := &goarchive.TarOptions{WhiteoutFormat: goarchive.OverlayWhiteoutFormat}

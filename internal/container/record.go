@@ -56,9 +56,12 @@ type Mount struct {
 	Propagation mount.Propagation `json:"propagation,omitempty"`
 	Driver      string            `json:"driver,omitempty"`
 	// Anonymous volumes go with the container (rm -v, --rm).
-	Anonymous bool                `json:"anonymous,omitempty"`
-	Tmpfs     *mount.TmpfsOptions `json:"tmpfs,omitempty"`
-	Bind      *mount.BindOptions  `json:"bind,omitempty"`
+	Anonymous bool `json:"anonymous,omitempty"`
+	// NoCopy leaves an empty volume empty; otherwise it gets what the image has
+	// at the destination.
+	NoCopy bool                `json:"noCopy,omitempty"`
+	Tmpfs  *mount.TmpfsOptions `json:"tmpfs,omitempty"`
+	Bind   *mount.BindOptions  `json:"bind,omitempty"`
 }
 
 // Clone returns a copy to change and publish in r's place. What it points to

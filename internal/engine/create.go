@@ -61,8 +61,12 @@ func (v verbs) Create(ctx context.Context, o CreateOptions) (id string, warnings
 		return "", nil, fmt.Errorf("make the container's directory: %w", err)
 	}
 	back.Add(func(ctx context.Context) error { return v.deps.Rootfs.RemoveRootfs(ctx, r.ID) })
-	if _, err := v.deps.Rootfs.PrepareRootfs(ctx, img, r.ID); err != nil {
+	rootfs, err := v.deps.Rootfs.PrepareRootfs(ctx, img, r.ID)
+	if err != nil {
 		return "", nil, fmt.Errorf("prepare the root filesystem: %w", err)
+	}
+	if err := filing(v).fillVolumes(ctx, r, rootfs.Lowers); err != nil {
+		return "", nil, err
 	}
 	v.addLive(r.ID)
 	back.Add(func(context.Context) error { v.dropLive(r.ID); v.records.Forget(r.ID); return nil })

@@ -202,6 +202,7 @@ func options(m *container.Mount, mode string) error {
 			if m.Type != mount.TypeVolume {
 				return invalid("invalid mode: %s", mode)
 			}
+			m.NoCopy = true
 		case "consistent", "cached", "delegated":
 			kind = "consistency"
 		default:
@@ -281,7 +282,7 @@ func readVolume(m mount.Mount, p *Plan) error {
 		if d := o.DriverConfig; d != nil && (d.Name != "" && d.Name != volume.Driver || len(d.Options) > 0) {
 			return invalid("the only volume driver is local, without options")
 		}
-		p.Labels = o.Labels
+		p.Labels, p.NoCopy = o.Labels, o.NoCopy
 	}
 	if m.Source == "" {
 		a, err := anonymous(m.Target)
