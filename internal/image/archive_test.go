@@ -131,7 +131,7 @@ func saveAndLoad(t *testing.T, s *Store, img Image) {
 	ctx := context.Background()
 	var one, two bytes.Buffer
 	for _, b := range []*bytes.Buffer{&one, &two} {
-		if err := s.Save(ctx, []string{"example/app:1"}, b); err != nil {
+		if err := s.Save(ctx, []string{"example/app:1"}, "", b); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -352,7 +352,7 @@ func TestHost(t *testing.T) {
 		if err := s.Tag(ctx, ref, "other"); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("Tag(%s) = %v", ref, err)
 		}
-		if err := s.Save(ctx, []string{ref}, io.Discard); !errdefs.IsInvalidArgument(err) {
+		if err := s.Save(ctx, []string{ref}, "", io.Discard); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("Save(%s) = %v", ref, err)
 		}
 	}

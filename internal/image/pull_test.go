@@ -311,14 +311,14 @@ func TestPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	ref := r.Host() + "/team/app:2"
-	if _, _, err := s.Push(ctx, ref, Credentials{}, nil); !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "An image does not exist locally with the tag") {
+	if _, _, err := s.Push(ctx, ref, "", Credentials{}, nil); !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "An image does not exist locally with the tag") {
 		t.Errorf("push of nothing: %v", err)
 	}
 	if err := s.Tag(ctx, "app:1", ref); err != nil {
 		t.Fatal(err)
 	}
 	var events []Event
-	d, size, err := s.Push(ctx, ref, Credentials{}, func(e Event) { events = append(events, e) })
+	d, size, err := s.Push(ctx, ref, "", Credentials{}, func(e Event) { events = append(events, e) })
 	if err != nil || size == 0 {
 		t.Fatal(err)
 	}
@@ -326,7 +326,7 @@ func TestPush(t *testing.T) {
 		t.Errorf("events %q", statuses(events))
 	}
 	events = nil
-	if _, _, err := s.Push(ctx, ref, Credentials{}, func(e Event) { events = append(events, e) }); err != nil {
+	if _, _, err := s.Push(ctx, ref, "", Credentials{}, func(e Event) { events = append(events, e) }); err != nil {
 		t.Fatal(err)
 	}
 	if got := statuses(events); !slices.Contains(got, "Layer already exists") || slices.Contains(got, "Pushed") {
@@ -339,7 +339,7 @@ func TestPush(t *testing.T) {
 		t.Errorf("pulled back %v %v, %v", back.ID, back.Target.Digest, err)
 	}
 	r.Set(registrytest.Basic)
-	if _, _, err := s.Push(ctx, ref, Credentials{}, nil); !errdefs.IsPermissionDenied(err) {
+	if _, _, err := s.Push(ctx, ref, "", Credentials{}, nil); !errdefs.IsPermissionDenied(err) {
 		t.Errorf("push without credentials: %v", err)
 	}
 }

@@ -15,9 +15,9 @@ import (
 
 // Push sends the image that ref names to the registry in that name, layers as
 // they are in the store, those that the registry has not. Of an index that is
-// here in part, the manifest that is here is sent alone. It returns the digest
+// here in part, or with a platform, the manifest that is here is sent alone. It returns the digest
 // and size of the manifest that the tag names now.
-func (s *Store) Push(ctx context.Context, ref string, creds Credentials, tell Progress) (digest.Digest, int64, error) {
+func (s *Store) Push(ctx context.Context, ref, platform string, creds Credentials, tell Progress) (digest.Digest, int64, error) {
 	named, err := name.ParseNew(ref)
 	if err != nil {
 		return "", 0, err
@@ -35,6 +35,9 @@ func (s *Store) Push(ctx context.Context, ref string, creds Credentials, tell Pr
 	r := v.reading(img, named.String())
 	if here, err := s.depot.HoldBlob(ctx, r.Target.Digest); err != nil || !here {
 		return "", 0, noTag(named)
+	}
+	if r, err = s.choose(ctx, r, platform); err != nil {
+		return "", 0, fmt.Errorf("push %s: %w", ref, err)
 	}
 	set, err := transfer.List(ctx, s.depot, r)
 	if err != nil {

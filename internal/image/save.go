@@ -10,41 +10,57 @@ import (
 	"slices"
 
 	"github.com/berth-containers/berth/internal/image/manifest"
+	"github.com/berth-containers/berth/internal/image/report"
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Save writes images as one tar that is a docker-archive and an OCI layout at
 // once; the same images give the same bytes. An image of an index is saved as
-// the manifest for its platform that is here.
-func (s *Store) Save(ctx context.Context, refs []string, w io.Writer) error {
+// the manifest for platform, or with "" for the one that was pulled last.
+func (s *Store) Save(ctx context.Context, refs []string, platform string, w io.Writer) error {
+	return s.save(ctx, refs, platform, w)
+}
+
+// Part is Save with only those blobs that are listed, for a store that has the
+// others.
+func (s *Store) Part(ctx context.Context, ref string, blobs []report.Blob, w io.Writer) error {
+	want := map[string]bool{}
+	for _, b := range blobs {
+		want[b.Digest] = true
+	}
+	return s.save(ctx, []string{ref}, "", w, archive.WithBlobFilter(func(d ocispec.Descriptor) bool { return want[d.Digest.String()] }))
+}
+
+func (s *Store) save(ctx context.Context, refs []string, platform string, w io.Writer, opts ...archive.ExportOpt) error {
 	ctx, done, err := s.depot.Lease(s.depot.Scope(ctx))
 	if err != nil {
 		return err
 	}
 	defer done(nil)
-	var opts []archive.ExportOpt
 	for _, ref := range refs {
-		opt, err := s.exported(ctx, ref)
+		opt, err := s.exported(ctx, ref, platform)
 		if err != nil {
 			return err
 		}
 		opts = append(opts, opt)
 	}
-	opts = append(opts, archive.WithPlatform(platforms.All))
-	if err := s.export(ctx, w, opts); err != nil {
+	if err := exportTo(ctx, s.depot.Blobs, w, opts); err != nil {
 		return fmt.Errorf("save: %w", err)
 	}
 	return nil
 }
 
-// export writes the archive; containerd's has the images of manifest.json in
+// exportTo writes the archive; containerd's has the images of manifest.json in
 // any order.
-func (s *Store) export(ctx context.Context, w io.Writer, opts []archive.ExportOpt) error {
+func exportTo(ctx context.Context, blobs content.Store, w io.Writer, opts []archive.ExportOpt) error {
+	opts = append(opts, archive.WithPlatform(platforms.All))
 	r, pipe := io.Pipe()
 	exported := make(chan error, 1)
 	go func() {
-		err := archive.Export(ctx, s.depot.Blobs, pipe, opts...)
+		err := archive.Export(ctx, blobs, pipe, opts...)
 		pipe.CloseWithError(err)
 		exported <- err
 	}()
@@ -93,7 +109,7 @@ func sortManifest(w io.Writer, r io.Reader) error {
 	return err
 }
 
-func (s *Store) exported(ctx context.Context, ref string) (archive.ExportOpt, error) {
+func (s *Store) exported(ctx context.Context, ref, platform string) (archive.ExportOpt, error) {
 	v := s.view.Load()
 	if v.isHost(ref) {
 		return nil, invalid("the image %q is the running system and cannot be saved; import a tar of it under another name", HostName)
@@ -106,13 +122,20 @@ func (s *Store) exported(ctx context.Context, ref string) (archive.ExportOpt, er
 	if _, err := s.depot.HoldBlob(ctx, r.Target.Digest); err != nil {
 		return nil, err
 	}
+	if r, err = s.choose(ctx, r, platform); err != nil {
+		return nil, fmt.Errorf("save %s: %w", ref, err)
+	}
 	p, err := manifest.Read(ctx, s.depot, r)
 	if err != nil {
 		return nil, fmt.Errorf("save %s: %w", ref, err)
 	}
-	desc := manifest.Bare(p.Desc)
+	return exportOf(p, record), nil
+}
+
+// exportOf puts one image into an archive, under a record if it has one.
+func exportOf(p *manifest.Image, record string) archive.ExportOpt {
 	if record == "" {
-		return archive.WithManifest(desc), nil
+		return archive.WithManifest(manifest.Bare(p.Desc))
 	}
-	return archive.WithManifest(desc, record), nil
+	return archive.WithManifest(manifest.Bare(p.Desc), record)
 }

@@ -16,6 +16,7 @@ import (
 // Store is the image store of one engine.
 type Store struct {
 	*catalogue
+	copier
 	install  *install.Installer
 	hidden   []string
 	registry *distribution.Client
@@ -37,7 +38,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		hidden:    append([]string{o.Root}, o.Hidden...),
 		registry:  distribution.New(distribution.Options{Registries: o.Registries, UserAgent: "berth"}),
 	}
-	if err := s.refresh(d.Scope(ctx)); err != nil {
+	s.copier = copier{examiner: examiner{catalogue: s.catalogue, unpacker: s.install}, remote: s.registry}
+	if err := errors.Join(s.refresh(d.Scope(ctx)), s.sweepViews(ctx)); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	d.CollectLater()

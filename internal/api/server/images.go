@@ -62,7 +62,7 @@ func countUses(ctx context.Context, e usage) (map[string]int64, error) {
 
 func inspectImage(images imageReader) handler {
 	return func(w http.ResponseWriter, r *request) error {
-		img, err := images.Get(r.Context(), r.name)
+		img, err := imageFor(images, r)
 		if err != nil {
 			return err
 		}
@@ -74,9 +74,22 @@ func inspectImage(images imageReader) handler {
 	}
 }
 
+// imageFor is the image that is asked for, if it is for the platform.
+func imageFor(images imageReader, r *request) (image.Image, error) {
+	platform, err := decode.Platform(r.query.Get("platform"))
+	if err != nil {
+		return image.Image{}, err
+	}
+	img, err := images.Get(r.Context(), r.name)
+	if err != nil {
+		return img, err
+	}
+	return img, img.For(platform)
+}
+
 func imageHistory(images imageReader) handler {
 	return func(w http.ResponseWriter, r *request) error {
-		img, err := images.Get(r.Context(), r.name)
+		img, err := imageFor(images, r)
 		if err != nil {
 			return err
 		}

@@ -93,7 +93,11 @@ func missingRoutes() []Route {
 }
 
 func notYet(r Route) Route {
-	err := errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("%s (%s %s) is not supported by Berth yet", r.Operation, r.Method, r.Pattern))
+	text := fmt.Sprintf("%s (%s %s) is not supported by Berth yet", r.Operation, r.Method, r.Pattern)
+	if r.Operation == "ImageSearch" {
+		text = "Berth does not search: registries have no search in common. Pull an image by its name; a registry lists its repositories at https://HOST/v2/_catalog"
+	}
+	err := errdefs.ErrNotImplemented.WithMessage(text)
 	r.serve = func(http.ResponseWriter, *request) error { return err }
 	return r
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/engine"
 	"github.com/berth-containers/berth/internal/image"
+	"github.com/berth-containers/berth/internal/image/report"
 	"github.com/berth-containers/berth/internal/logs"
 )
 
@@ -126,7 +127,31 @@ type announcer interface {
 type Images interface {
 	imageReader
 	imageMover
+	imageExaminer
+	imageViews
+	imageCarrier
 	registries
+}
+
+type imageExaminer interface {
+	Layers(ctx context.Context, ref string) (report.Tree, error)
+	Raw(ctx context.Context, ref, what string) (mediaType string, b []byte, err error)
+	Diff(ctx context.Context, a, b string, tell func(report.Difference) error) error
+	Flatten(ctx context.Context, ref, name string) (report.Flattened, error)
+	Verify(ctx context.Context, refs []string, tell func(report.Verified) error) error
+}
+
+type imageViews interface {
+	Mount(ctx context.Context, ref, dir string) (report.Mounted, error)
+	Mounts(ctx context.Context) ([]report.Mounted, error)
+	Unmount(ctx context.Context, which string, force bool) (report.Mounted, error)
+}
+
+type imageCarrier interface {
+	Copy(ctx context.Context, from, to image.Place, platform string, p image.Progress) (digest.Digest, error)
+	Blobs(ctx context.Context, ref string) ([]report.Blob, error)
+	Missing(ctx context.Context, blobs []report.Blob) ([]report.Blob, error)
+	Part(ctx context.Context, ref string, blobs []report.Blob, w io.Writer) error
 }
 
 type registries interface {
@@ -143,8 +168,8 @@ type imageReader interface {
 
 type imageMover interface {
 	Pull(ctx context.Context, ref, platform string, c image.Credentials, p image.Progress) (image.Image, error)
-	Push(ctx context.Context, ref string, c image.Credentials, p image.Progress) (digest.Digest, int64, error)
+	Push(ctx context.Context, ref, platform string, c image.Credentials, p image.Progress) (digest.Digest, int64, error)
 	Load(ctx context.Context, r io.Reader, p image.Progress) (names []string, err error)
-	Save(ctx context.Context, refs []string, w io.Writer) error
+	Save(ctx context.Context, refs []string, platform string, w io.Writer) error
 	Import(ctx context.Context, r io.Reader, ref, message string, changes []string, platform string) (digest.Digest, error)
 }

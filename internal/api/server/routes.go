@@ -13,6 +13,7 @@ func routes(o Options) []Route {
 	}
 	table = append(table, containerRoutes(o.Engine)...)
 	table = append(table, imageRoutes(o.Engine, o.Images)...)
+	table = append(table, ownImageRoutes(o.Engine, o.Images)...)
 	table = append(table, objectRoutes(o.Engine)...)
 	return append(table, missingRoutes()...)
 }

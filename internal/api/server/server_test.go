@@ -84,7 +84,7 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/nosuch", "", `404 {"message":"page not found"}`},
 		{"GET", "/nodes", "", `503 {"message":"This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again."}`},
 		{"POST", "/swarm/init", "", `501 {"message":"SwarmInit (POST /swarm/init) is not supported by Berth yet"}`},
-		{"GET", "/images/search", "", `501 {"message":"ImageSearch (GET /images/search) is not supported by Berth yet"}`},
+		{"GET", "/images/search", "", `501 {"message":"Berth does not search: registries have no search in common. Pull an image by its name; a registry lists its repositories at https://HOST/v2/_catalog"}`},
 		{"POST", "/containers/panic/start", "", `500 {"message":"internal error of the engine: its log has the details"}`},
 	} {
 		if got := ask(t, socket, row.method, row.path, row.body); got != row.want {

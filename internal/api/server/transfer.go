@@ -37,8 +37,10 @@ func familiar(ref string) string {
 	return reference.FamiliarString(reference.TagNameOnly(named))
 }
 
-func credentials(r *request) (image.Credentials, error) {
-	auth, err := decode.RegistryAuth(r.Header.Get(registry.AuthHeader))
+func credentials(r *request) (image.Credentials, error) { return credentialsOf(r, registry.AuthHeader) }
+
+func credentialsOf(r *request, header string) (image.Credentials, error) {
+	auth, err := decode.RegistryAuth(r.Header.Get(header))
 	return image.Credentials{Username: auth.Username, Password: auth.Password, IdentityToken: auth.IdentityToken}, err
 }
 
@@ -177,13 +179,17 @@ func pushImage(images Images, e announcer) handler {
 		if err != nil {
 			return err
 		}
+		platform, err := decode.Platform(r.query.Get("platform"))
+		if err != nil {
+			return err
+		}
 		refs, err := pushRefs(images, r)
 		if err != nil {
 			return err
 		}
 		p := &progress{lines: stream.NewLines(w)}
 		for _, ref := range refs {
-			digest, size, err := images.Push(r.Context(), ref, creds, p.tell)
+			digest, size, err := images.Push(r.Context(), ref, platform, creds, p.tell)
 			if err != nil {
 				return p.end(err)
 			}
@@ -267,13 +273,17 @@ func saveImages(images Images, e announcer) handler {
 		if len(refs) == 0 {
 			return errdefs.ErrInvalidArgument.WithMessage("parameter names is needed")
 		}
+		platform, err := onePlatform(r)
+		if err != nil {
+			return err
+		}
 		for _, ref := range refs { // while there is still a status to say it with
 			if _, err := images.Get(r.Context(), ref); err != nil {
 				return err
 			}
 		}
 		w.Header().Set("Content-Type", "application/x-tar")
-		if err := images.Save(r.Context(), refs, onlyWriter{w}); err != nil {
+		if err := images.Save(r.Context(), refs, platform, onlyWriter{w}); err != nil {
 			return err
 		}
 		for _, ref := range refs {
@@ -283,6 +293,18 @@ func saveImages(images Images, e announcer) handler {
 		}
 		return nil
 	}
+}
+
+// onePlatform is the one that is asked for, or "".
+func onePlatform(r *request) (string, error) {
+	all := r.query["platform"]
+	switch len(all) {
+	case 0:
+		return "", nil
+	case 1:
+		return decode.Platform(all[0])
+	}
+	return "", errdefs.ErrNotImplemented.WithMessage("Berth takes one platform at a time; name one by --platform")
 }
 
 // onlyWriter hides that the connection can be taken over.
