@@ -32,6 +32,12 @@ func makeInitrd(t *testing.T, kernel, work string) string {
 	}
 	// What the package promises of cgroup v2 can be shown on such a host only.
 	must(t, "env", "CGO_ENABLED=0", "go", "test", "-c", "-o", root+"/bin/cgroup.test", "github.com/berth-containers/berth/internal/sys/cgroup")
+	for _, name := range criuPrograms {
+		copyProgram(t, root, name)
+	}
+	if err := os.WriteFile(root+"/checkpoint", []byte(checkpointLibrary), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	must(t, "ln", "-s", "/bin/busybox", root+"/sbin/modprobe")
 	copyModules(t, kernel, root)
 	if err := os.WriteFile(root+"/init", []byte(stageOne), 0o755); err != nil {
@@ -53,7 +59,7 @@ func copyModules(t *testing.T, kernel, root string) {
 	}
 	release := strings.TrimSpace(string(b))
 	to := root + "/lib/modules/" + release
-	for _, dir := range []string{"fs/overlayfs", "net/bridge", "net/802", "net/llc", "net/netfilter", "net/ipv4", "net/ipv6", "drivers/net", "lib"} {
+	for _, dir := range []string{"fs/overlayfs", "net/bridge", "net/802", "net/llc", "net/netfilter", "net/ipv4", "net/ipv6", "net/unix", "net/netlink", "net/packet", "drivers/net", "lib"} {
 		from := filepath.Join(kernel, "modules/kernel", dir)
 		if _, err := os.Stat(from); err != nil {
 			continue
@@ -69,7 +75,7 @@ func copyModules(t *testing.T, kernel, root string) {
 const stageOne = `#!/bin/sh
 /bin/mount -t tmpfs -o mode=755,size=900m tmpfs /new
 cd /
-for f in bin sbin etc lib tmp run var root image checks busybox.tar; do cp -a $f /new/; rm -rf /$f.gone; done
+for f in bin sbin etc lib lib64 tmp run var root image checks checkpoint busybox.tar; do cp -a $f /new/; rm -rf /$f.gone; done
 mkdir -p /new/proc /new/sys /new/dev
 exec switch_root /new /checks
 `
@@ -85,7 +91,7 @@ mount -t devtmpfs dev /dev
 mkdir -p /dev/pts && mount -t devpts devpts /dev/pts
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs tmpfs /run
-for m in overlay bridge veth nf_tables nft_chain_nat nft_nat nft_masq nft_ct nft_fib_ipv4; do modprobe $m; done
+for m in overlay bridge veth nf_tables nft_chain_nat nft_nat nft_masq nft_ct nft_fib_ipv4 tun unix_diag tcp_diag udp_diag raw_diag af_packet_diag netlink_diag; do modprobe $m; done
 ip link set lo up
 echo 'root:x:0:0:root:/root:/bin/sh' > /etc/passwd
 start_engine() {

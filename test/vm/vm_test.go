@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ type check struct {
 	name, command, want string
 }
 
-var checks = []check{
+var checks = slices.Concat([]check{
 	{"cgroup v2 only", "grep -c 'cgroup2' /proc/mounts; grep -c ' cgroup ' /proc/mounts", "1\n0"},
 	{"the package's tests", "cd /tmp && cgroup.test -test.v > out 2>&1; code=$?; grep -E -B 5 -e '^ *--- (FAIL|SKIP)' -e ^panic out; echo code $code", "code 0\n"},
 	{"run", "berth run --rm busybox echo hi", "hi"},
@@ -48,7 +49,7 @@ var checks = []check{
 	{"remove all", "berth rm -f web hog >/dev/null; ls -d /sys/fs/cgroup/berth/*/ 2>/dev/null | wc -l", "0"},
 	{"OCI runtime", "mkdir -p /b && cd /b && ln -sfn /image rootfs && berth-runtime spec && sed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"id\"/' config.json && berth-runtime run one", "uid=0"},
 	{"1 MiB of memory", "cd /b && sed 's/\"devices\": \\[/\"memory\": {\"limit\": 1048576}, &/; s/\"id\"/\"true\"/' config.json > c && grep -c 1048576 c && mv c config.json && berth-runtime run two && echo ran", "1\nran"},
-}
+}, checkpointChecks)
 
 const patience = 15 * time.Minute
 

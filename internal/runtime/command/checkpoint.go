@@ -31,7 +31,7 @@ func newCriuFlags(flags *flag.FlagSet) criuFlags {
 	f := criuFlags{
 		images:  flags.String("image-path", "checkpoint", "directory of the images"),
 		work:    flags.String("work-path", "", "directory of criu's log; the images' if not set"),
-		manage:  flags.String("manage-cgroups-mode", "ignore", "what criu does with cgroups: ignore, soft, full or strict"),
+		manage:  flags.String("manage-cgroups-mode", "soft", "what criu does with cgroups: ignore, soft, full or strict"),
 		options: &[]string{},
 	}
 	f.pass(flags, "tcp-established", "--tcp-established", "keep open TCP connections")
@@ -90,7 +90,7 @@ func (f criuFlags) of(spec *specs.Spec, rootfs string) (o criu.Options, err erro
 			return o, err
 		}
 	}
-	o.Root, o.Mounts, o.More = rootfs, spec.Mounts, append(*f.options, "--manage-cgroups="+*f.manage)
+	o.Root, o.Mounts, o.Masked, o.More = rootfs, spec.Mounts, spec.Linux.MaskedPaths, append(*f.options, "--manage-cgroups="+*f.manage)
 	return o, nil
 }
 
@@ -160,6 +160,9 @@ func runRestore(e *env, flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
+	if *f.manage != "ignore" {
+		o.More = append(o.More, "--cgroup-root", s.Cgroup)
+	}
 	if !*detach && !*orphans {
 		if err := adopt(); err != nil {
 			return err
@@ -197,6 +200,9 @@ func restore(s *state.State, o criu.Options, spec *specs.Spec, config []byte) er
 		return errors.Join(err, group.Remove(context.Background()))
 	}
 	if err := keep(s, pid, config, false); err != nil {
+		return err
+	}
+	if err := criu.RestoreMounts(o.Images, pid); err != nil {
 		return err
 	}
 	pids := append([]int{pid}, descendants(pid)...)

@@ -3,7 +3,8 @@
 // each start of the runtime what protobuf costs.
 //
 // criu leaves its images in a directory of the caller's, and its log in the work
-// directory. A dump that is killed leaves the container running, or frozen by
+// directory. Beside the images is what criu does not keep: what stdio was, and the
+// attributes of mounts. A dump that is killed leaves the container running, or frozen by
 // criu until its delete.
 package criu
 
@@ -16,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -24,19 +26,29 @@ import (
 // stdio is the file beside the images that says what descriptors 0 to 2 were.
 const stdio = "descriptors"
 
+const null = "/dev/null"
+
 // Options are what dump and restore have in common.
 type Options struct {
 	Images, Work string
 	Root         string // of the file system
 	Mounts       []specs.Mount
+	Masked       []string // covered by the null device, or by an empty directory
 	More         []string // further options of criu's
 }
 
 // Dump freezes the tree of the process pid; pre only copies its memory.
 func Dump(o Options, pid int, pre bool) error {
 	args := append(o.common(), "--tree", strconv.Itoa(pid), "--link-remap")
-	for _, m := range binds(o.Mounts) {
-		args = append(args, "--external", fmt.Sprintf("mnt[%s]:%s", m.Destination, m.Destination))
+	for _, m := range o.outside() {
+		// An empty directory is of the container's own.
+		if root := fmt.Sprintf("/proc/%d/root", pid); m.Source != null || !isDir(root+m.Destination) {
+			args = append(args, "--external", fmt.Sprintf("mnt[%s]:%s", m.Destination, m.Destination))
+		}
+	}
+	// criu asks for iptables unless told otherwise; our hosts need none.
+	if _, err := exec.LookPath("iptables-restore"); err != nil {
+		args = append(args, "--network-lock", "nftables")
 	}
 	if err := os.MkdirAll(o.Images, 0o700); err != nil {
 		return err
@@ -44,24 +56,76 @@ func Dump(o Options, pid int, pre bool) error {
 	if pre {
 		return o.run("pre-dump", "dump.log", args, nil)
 	}
-	var names []string
-	for fd := range 3 {
-		name, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd))
-		if err != nil {
-			return fmt.Errorf("read the container's stdio: %w", err)
-		}
-		names = append(names, name)
+	keys, err := outer(pid)
+	if err != nil {
+		return fmt.Errorf("read the container's stdio: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(o.Images, stdio), []byte(strings.Join(names, "\n")), 0o600); err != nil {
+	for _, key := range keys {
+		if strings.HasPrefix(key, "file[") {
+			args = append(args, "--external", key)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(o.Images, stdio), []byte(strings.Join(keys[:], "\n")), 0o600); err != nil {
+		return err
+	}
+	if err := saveMounts(o.Images, pid); err != nil {
 		return err
 	}
 	return o.run("dump", "dump.log", args, nil)
 }
 
-// Restore thaws a tree, which is stopped then, with its pipes of stdio replaced
-// by ours. The process whose ID it returns is a child of the caller.
+// outer are criu's words for descriptors 0 to 2 that lead out of the container, to
+// a pipe or to a file on none of its mounts; "" for others.
+func outer(pid int) (keys [3]string, err error) {
+	proc := fmt.Sprintf("/proc/%d/", pid)
+	mounts, err := os.ReadFile(proc + "mountinfo")
+	if err != nil {
+		return keys, err
+	}
+	for fd := range keys {
+		file := fmt.Sprintf("%sfd/%d", proc, fd)
+		name, err := os.Readlink(file)
+		if err != nil {
+			return keys, err
+		}
+		if strings.HasPrefix(name, "pipe:") {
+			keys[fd] = name
+			continue
+		}
+		info, err := os.ReadFile(fmt.Sprintf("%sfdinfo/%d", proc, fd))
+		if err != nil {
+			return keys, err
+		}
+		mount, err := mountOf(info)
+		if err != nil {
+			return keys, err
+		}
+		if bytes.Contains(append([]byte("\n"), mounts...), fmt.Appendf(nil, "\n%d ", mount)) {
+			continue
+		}
+		stat, err := os.Stat(file)
+		if err != nil {
+			return keys, err
+		}
+		keys[fd] = fmt.Sprintf("file[%x:%x]", mount, stat.Sys().(*syscall.Stat_t).Ino)
+	}
+	return keys, nil
+}
+
+// mountOf is the mount in a descriptor's fdinfo.
+func mountOf(info []byte) (int, error) {
+	for line := range strings.Lines(string(info)) {
+		if id, ok := strings.CutPrefix(line, "mnt_id:"); ok {
+			return strconv.Atoi(strings.TrimSpace(id))
+		}
+	}
+	return 0, errors.New("its fdinfo has no mnt_id")
+}
+
+// Restore thaws a tree, which is stopped then, with what its stdio was outside
+// replaced by ours. The process whose ID it returns is a child of the caller.
 func Restore(o Options) (int, error) {
-	names, err := os.ReadFile(filepath.Join(o.Images, stdio))
+	keys, err := os.ReadFile(filepath.Join(o.Images, stdio))
 	if err != nil {
 		return 0, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("--image-path %s holds no checkpoint of berth-runtime: %v", o.Images, err))
 	}
@@ -70,15 +134,19 @@ func Restore(o Options) (int, error) {
 		return 0, err
 	}
 	args := append(o.common(), "--restore-detached", "--restore-sibling", "--leave-stopped", "--pidfile", pidFile)
-	for _, m := range binds(o.Mounts) {
+	for _, m := range o.outside() {
 		args = append(args, "--external", fmt.Sprintf("mnt[%s]:%s", m.Destination, m.Source))
 	}
 	var files []*os.File
-	for fd, name := range strings.Split(string(names), "\n") {
+	std := []*os.File{os.Stdin, os.Stdout, os.Stderr}
+	for fd, key := range strings.Split(string(keys), "\n") {
 		// The program has the first of the files as 3.
-		if strings.HasPrefix(name, "pipe:") && fd < 3 {
-			args = append(args, "--inherit-fd", fmt.Sprintf("fd[%d]:%s", 3+len(files), name))
-			files = append(files, []*os.File{os.Stdin, os.Stdout, os.Stderr}[fd])
+		if key != "" && fd < 3 {
+			if strings.HasPrefix(key, "file[") && !isFile(std[fd]) {
+				return 0, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("descriptor %d of the container was a file outside of it: give restore a file there as well", fd))
+			}
+			args = append(args, "--inherit-fd", fmt.Sprintf("fd[%d]:%s", 3+len(files), key))
+			files = append(files, std[fd])
 		}
 	}
 	if err := o.run("restore", "restore.log", args, files); err != nil {
@@ -99,10 +167,13 @@ func (o Options) common() []string {
 	return append([]string{"--images-dir", o.Images, "--work-dir", o.Work, "--root", o.Root, "-v4"}, o.More...)
 }
 
-// binds are the mounts that criu finds outside of the container.
-func binds(mounts []specs.Mount) []specs.Mount {
+// outside are the mounts that criu finds outside of the container.
+func (o Options) outside() []specs.Mount {
 	var list []specs.Mount
-	for _, m := range mounts {
+	for _, path := range o.Masked {
+		list = append(list, specs.Mount{Destination: path, Source: null})
+	}
+	for _, m := range o.Mounts {
 		bind := m.Type == "bind"
 		for _, option := range m.Options {
 			bind = bind || option == "bind" || option == "rbind"
@@ -112,6 +183,16 @@ func binds(mounts []specs.Mount) []specs.Mount {
 		}
 	}
 	return list
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func isFile(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular()
 }
 
 func (o Options) run(verb, log string, args []string, files []*os.File) error {
@@ -130,16 +211,17 @@ func (o Options) run(verb, log string, args []string, files []*os.File) error {
 	}
 	file := filepath.Join(o.Work, log)
 	text, _ := os.ReadFile(file)
-	return fmt.Errorf("criu %s: %w: %s (its log: %s)", verb, err, lastError(append(text, out...)), file)
+	return fmt.Errorf("criu %s: %w: %s (its log: %s)", verb, err, lastErrors(append(text, out...)), file)
 }
 
-// lastError is the last line of a log that tells of an error.
-func lastError(log []byte) string {
-	last := ""
+// lastErrors are the last lines of a log that tell of an error: the cause is often
+// before the last.
+func lastErrors(log []byte) string {
+	var list []string
 	for line := range bytes.Lines(log) {
 		if bytes.Contains(line, []byte("Error")) {
-			last = strings.TrimSpace(string(line))
+			list = append(list, strings.TrimSpace(string(line)))
 		}
 	}
-	return last
+	return strings.Join(list[max(0, len(list)-3):], "; ")
 }
