@@ -17,7 +17,7 @@ func makeInitrd(t *testing.T, kernel, work string) string {
 	t.Helper()
 	root := filepath.Join(work, "root")
 	must(t, "mkdir", "-p", root+"/bin", root+"/sbin", root+"/etc", root+"/proc", root+"/sys", root+"/dev", root+"/tmp",
-		root+"/run", root+"/var/lib", root+"/new", root+"/image", root+"/root")
+		root+"/run", root+"/var/lib", root+"/var/tmp", root+"/new", root+"/image", root+"/root")
 	image, err := harness.BusyboxTar()
 	if err != nil {
 		t.Fatal(err)

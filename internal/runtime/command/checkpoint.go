@@ -76,6 +76,9 @@ func (f criuFlags) of(spec *specs.Spec, rootfs string) (o criu.Options, err erro
 	if spec.Process != nil && spec.Process.Terminal {
 		return o, errdefs.ErrNotImplemented.WithMessage("process.terminal is true: a container with a terminal cannot be checkpointed")
 	}
+	if spec.Linux.IntelRdt != nil {
+		return o, errdefs.ErrNotImplemented.WithMessage("linux.intelRdt is set: criu restores no groups of Intel RDT; such a container cannot be checkpointed")
+	}
 	for _, ns := range spec.Linux.Namespaces {
 		if ns.Path != "" {
 			return o, errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("linux.namespaces: the %s namespace is joined by path %s; such a container cannot be checkpointed", ns.Type, ns.Path))

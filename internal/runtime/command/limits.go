@@ -5,8 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -14,9 +12,9 @@ import (
 
 	"github.com/berth-containers/berth/internal/runtime"
 	"github.com/berth-containers/berth/internal/runtime/command/events"
-	"github.com/berth-containers/berth/internal/runtime/command/state"
 	"github.com/berth-containers/berth/internal/runtime/command/update"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
+	"github.com/berth-containers/berth/internal/sys/resctrl"
 )
 
 func runUpdate(e *env, flags *flag.FlagSet, args []string) error {
@@ -32,9 +30,13 @@ func runUpdate(e *env, flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	if lines := f.Schemata(); len(lines) > 0 {
-		if err := setSchemata(s, lines); err != nil {
+	if rdt := f.IntelRdt(); rdt != nil {
+		spec, err := s.Config()
+		if err != nil {
 			return err
+		}
+		if err := resctrl.Update(resctrl.Root, s.ID, spec.Linux.IntelRdt, rdt); err != nil {
+			return fmt.Errorf("--l3-cache-schema, --mem-bw-schema: %w", err)
 		}
 	}
 	if _, err := groupOf(s); err != nil {
@@ -45,25 +47,6 @@ func runUpdate(e *env, flags *flag.FlagSet, args []string) error {
 		e.log.warn("%s", w)
 	}
 	return err
-}
-
-// setSchemata changes the container's group of Intel RDT, which is named by its
-// specification or as the container.
-func setSchemata(s *state.State, lines []string) error {
-	const root = "/sys/fs/resctrl"
-	spec, err := s.Config()
-	if err != nil {
-		return err
-	}
-	name := s.ID
-	if rdt := spec.Linux.IntelRdt; rdt != nil && rdt.ClosID != "" {
-		name = rdt.ClosID
-	}
-	file := filepath.Join(root, filepath.Clean("/"+name), "schemata")
-	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0); err != nil {
-		return fmt.Errorf("set --l3-cache-schema, --mem-bw-schema %q (the host needs Intel RDT with %s mounted, the container linux.intelRdt): %w", lines, root, err)
-	}
-	return nil
 }
 
 func runEvents(e *env, flags *flag.FlagSet, args []string) error {

@@ -158,6 +158,22 @@ func normal(line string) []string {
 	return list
 }
 
+// Update changes the schemata of the container id, which was made with r.
+func Update(root, id string, r, change *specs.LinuxIntelRdt) error {
+	if r == nil {
+		return errdefs.ErrFailedPrecondition.WithMessage("the container has no group of Intel RDT: set linux.intelRdt in its specification")
+	}
+	if err := Check(change); err != nil {
+		return err
+	}
+	control, _ := dirs(root, id, r)
+	// The kernel has the file, and makes none.
+	if _, err := os.Stat(filepath.Join(control, "schemata")); err != nil {
+		return fmt.Errorf("find resctrl group: %w", err)
+	}
+	return writeSchemata(control, lines(change))
+}
+
 // Doors are open files by which a thread enters the groups: it writes "0".
 func Doors(root, id string, r *specs.LinuxIntelRdt) (doors []*os.File, err error) {
 	control, monitor := dirs(root, id, r)

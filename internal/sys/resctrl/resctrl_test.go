@@ -70,6 +70,34 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+func TestUpdate(t *testing.T) {
+	root := fake(t)
+	own := &specs.LinuxIntelRdt{L3CacheSchema: "L3:0=f"}
+	if err := Create(root, "box", own); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		rdt         *specs.LinuxIntelRdt
+		change      specs.LinuxIntelRdt
+		group, want string
+		err         string
+	}{
+		"both":         {own, specs.LinuxIntelRdt{L3CacheSchema: "L3:0=1", MemBwSchema: "MB:0=20"}, "box", "L3:0=1\nMB:0=20\n", ""},
+		"of the group": {&specs.LinuxIntelRdt{ClosID: "there"}, specs.LinuxIntelRdt{MemBwSchema: "MB:0=30"}, "there", "MB:0=30\n", ""},
+		"no group":     {nil, specs.LinuxIntelRdt{MemBwSchema: "MB:0=30"}, "", "", "set linux.intelRdt"},
+		"gone":         {&specs.LinuxIntelRdt{ClosID: "gone"}, specs.LinuxIntelRdt{MemBwSchema: "MB:0=30"}, "", "", "find resctrl group"},
+		"two lines":    {own, specs.LinuxIntelRdt{L3CacheSchema: "L3:0=1\nMB:0=1"}, "", "", "is not one line"},
+	} {
+		err := Update(root, "box", tt.rdt, &tt.change)
+		if tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) || tt.err == "" && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if b, _ := os.ReadFile(filepath.Join(root, tt.group, "schemata")); tt.want != "" && string(b) != tt.want {
+			t.Errorf("%s: %q", name, b)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	for _, r := range []specs.LinuxIntelRdt{{ClosID: "../x"}, {ClosID: ".."}, {Schemata: []string{"L3:0=1\nMB:0=1"}}, {MemBwSchema: "L3:0=1"}, {L3CacheSchema: "f"}} {
 		if Check(&r) == nil {

@@ -153,14 +153,11 @@ func (f *Flags) Resources(stdin io.Reader) (*specs.LinuxResources, error) {
 	return r, nil
 }
 
-// Schemata are the lines for the container's group of Intel RDT; none if the
+// IntelRdt are the schemata for the container's group of Intel RDT; nil if the
 // flags of it were not given.
-func (f *Flags) Schemata() []string {
-	var lines []string
-	for _, s := range []string{*f.l3, *f.memBW} {
-		if s != "" {
-			lines = append(lines, s)
-		}
+func (f *Flags) IntelRdt() *specs.LinuxIntelRdt {
+	if *f.l3 == "" && *f.memBW == "" {
+		return nil
 	}
-	return lines
+	return &specs.LinuxIntelRdt{L3CacheSchema: *f.l3, MemBwSchema: *f.memBW}
 }
