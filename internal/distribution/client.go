@@ -1,30 +1,30 @@
 // Package distribution is the client of image registries (OCI distribution
 // specification v1.1, Docker's token authentication).
 //
-// A Repository is one repository with one set of credentials. What it fetches
-// is not checked here: the caller compares digests. A registry that stops
-// sending ends in an error after the idle time, at any point of a transfer.
-// Nothing is kept on disk.
+// A Repository is one repository with one set of credentials. The digest of
+// what Fetch reads is the caller's to check. A registry that stops sending ends
+// in an error after the idle time, at any point of a transfer; one that breaks
+// off or is busy is asked again, a bounded number of times with growing pauses.
+// Credentials go to the registry's own host and to the token server that it
+// names, never in plain text unless the registry is spoken to so, and never
+// along a redirect. Nothing is kept on disk.
 package distribution
 
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/berth-containers/berth/internal/distribution/registries"
-	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
-	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // defaultIdle is how long a registry may be silent.
@@ -81,30 +81,75 @@ func (c *Client) Close() {
 
 // Repository is one repository of a registry.
 type Repository struct {
-	ref      reference.Named
-	client   *Client
-	host     docker.RegistryHost
-	known    bool // credentials were given
-	resolver remotes.Resolver
-	fetcher  remotes.Fetcher
+	ref    reference.Named
+	client *Client
+	hosts  []docker.RegistryHost // the last one is the registry itself
+	known  bool                  // credentials were given
+	gone   sync.Map              // mirrors that did not answer
 }
 
 // Repository returns the repository of ref, whose tag or digest is what
-// Resolve and PushTagged mean.
+// Resolve and PushManifest mean.
 func (c *Client) Repository(ctx context.Context, ref reference.Named, creds Credentials) (*Repository, error) {
 	hosts, err := c.hosts(ctx, reference.Domain(ref), creds)
 	if err != nil {
 		return nil, err
 	}
-	resolver := docker.NewResolver(docker.ResolverOptions{
-		Headers: c.headers(),
-		Hosts:   func(string) ([]docker.RegistryHost, error) { return hosts, nil },
-	})
-	r := &Repository{ref: ref, client: c, host: hosts[len(hosts)-1], resolver: resolver, known: creds != Credentials{}}
-	if r.fetcher, err = resolver.Fetcher(ctx, ref.String()); err != nil {
-		return nil, fmt.Errorf("open repository %s: %w", ref, err)
+	return &Repository{ref: ref, client: c, hosts: hosts, known: creds != Credentials{}}, nil
+}
+
+// get is a request for a part of the repository. One who stands in for the
+// registry is told which one is meant.
+func (r *Repository) get(h docker.RegistryHost, method string, parts ...string) request {
+	q := request{
+		method: method, path: h.Path + "/" + reference.Path(r.ref) + "/" + strings.Join(parts, "/"),
+		query: url.Values{}, scope: []string{"repository:" + reference.Path(r.ref) + ":pull"},
 	}
-	return r, nil
+	if domain := reference.Domain(r.ref); h.Host != domain && h.Host != r.hosts[len(r.hosts)-1].Host {
+		q.query.Set("ns", domain)
+	}
+	return q
+}
+
+// each asks those who can in turn until one has an answer, and returns the
+// error of the last one. A mirror that did not answer is not asked again.
+func (r *Repository) each(ctx context.Context, need docker.HostCapabilities, verb string, ask func(h docker.RegistryHost, last bool) error) error {
+	var able []docker.RegistryHost
+	for _, h := range r.hosts {
+		if h.Capabilities.Has(need) {
+			able = append(able, h)
+		}
+	}
+	if len(able) == 0 {
+		return errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf("no host of hosts.toml may be asked to %s %s", verb, reference.FamiliarString(r.ref)))
+	}
+	var mirrors []string
+	for _, h := range able[:len(able)-1] {
+		if why, gone := r.gone.Load(h.Host); gone {
+			mirrors = append(mirrors, fmt.Sprint(why))
+			continue
+		}
+		err := ask(h, false)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if s := status(err); s == http.StatusNotFound {
+			continue
+		} else if why := fmt.Sprintf("mirror %s: %v", h.Host, err); s == 0 && !errdefs.IsDataLoss(err) {
+			r.gone.Store(h.Host, why)
+			mirrors = append(mirrors, why)
+		} else {
+			mirrors = append(mirrors, why)
+		}
+	}
+	err := r.explain(ctx, ask(able[len(able)-1], true), verb)
+	if err != nil && len(mirrors) > 0 {
+		err = fmt.Errorf("%w; before that, %s", err, strings.Join(mirrors, "; "))
+	}
+	return err
 }
 
 func (c *Client) headers() http.Header {
@@ -113,94 +158,4 @@ func (c *Client) headers() http.Header {
 		headers.Set("User-Agent", c.options.UserAgent)
 	}
 	return headers
-}
-
-// Resolve returns what the reference names. NotFound has Docker's wording.
-func (r *Repository) Resolve(ctx context.Context) (ocispec.Descriptor, error) {
-	_, desc, err := r.resolver.Resolve(ctx, r.ref.String())
-	if err != nil {
-		return ocispec.Descriptor{}, r.explain(ctx, err, "pull")
-	}
-	return desc, nil
-}
-
-// Fetch opens a blob or manifest at an offset.
-func (r *Repository) Fetch(ctx context.Context, desc ocispec.Descriptor, offset int64) (io.ReadCloser, error) {
-	body, err := r.fetcher.Fetch(ctx, desc)
-	if err != nil {
-		return nil, r.explain(ctx, err, "pull")
-	}
-	if offset > 0 {
-		seeker, ok := body.(io.Seeker)
-		if !ok {
-			body.Close()
-			return nil, errdefs.ErrNotImplemented.WithMessage("the registry cannot resume " + desc.Digest.String())
-		}
-		if _, err := seeker.Seek(offset, io.SeekStart); err != nil {
-			body.Close()
-			return nil, r.explain(ctx, err, "pull")
-		}
-	}
-	return &explained{ReadCloser: body, r: r, ctx: ctx}, nil
-}
-
-// explained words the errors of a body; the first read is what asks the
-// registry.
-type explained struct {
-	io.ReadCloser
-	r   *Repository
-	ctx context.Context //nolint:containedctx // of the one transfer that this is
-}
-
-func (e *explained) Read(b []byte) (int, error) {
-	n, err := e.ReadCloser.Read(b)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		err = e.r.explain(e.ctx, err, "pull")
-	}
-	return n, err
-}
-
-// FetchAll reads a small blob of at most limit bytes and checks its digest.
-func (r *Repository) FetchAll(ctx context.Context, desc ocispec.Descriptor, limit int64) ([]byte, error) {
-	if desc.Size > limit {
-		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("%s has %d bytes, more than the allowed %d", desc.Digest, desc.Size, limit))
-	}
-	body, err := r.Fetch(ctx, desc, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	b, err := io.ReadAll(io.LimitReader(body, limit+1))
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("%s is truncated: %d of %d bytes came; try again", desc.Digest, len(b), desc.Size))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("fetch %s: %w", desc.Digest, err)
-	}
-	if got := desc.Digest.Algorithm().FromBytes(b); got != desc.Digest {
-		return nil, errdefs.ErrDataLoss.WithMessage(fmt.Sprintf("digest mismatch: asked for %s, the registry sent %s", desc.Digest, got))
-	}
-	return b, nil
-}
-
-// Push sends a blob or manifest of the repository; root is the digest that the
-// reference's tag is to name. existed says that it was there.
-func (r *Repository) Push(ctx context.Context, desc ocispec.Descriptor, root digest.Digest, body io.Reader) (existed bool, err error) {
-	pusher, err := r.resolver.Pusher(ctx, r.ref.String()+"@"+root.String())
-	if err != nil {
-		return false, fmt.Errorf("open repository %s: %w", r.ref, err)
-	}
-	w, err := pusher.Push(ctx, desc)
-	if errdefs.IsAlreadyExists(err) {
-		return true, nil
-	}
-	if err != nil {
-		return false, r.explain(ctx, err, "push")
-	}
-	defer w.Close()
-	err = content.Copy(ctx, w, body, desc.Size, desc.Digest)
-	if err != nil && !errdefs.IsAlreadyExists(err) {
-		return false, r.explain(ctx, err, "push")
-	}
-	return false, nil
 }

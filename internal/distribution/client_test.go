@@ -72,31 +72,6 @@ func TestFetchAll(t *testing.T) {
 	}
 }
 
-func TestPush(t *testing.T) {
-	ctx := context.Background()
-	r := registrytest.New(t, registrytest.Token)
-	creds := Credentials{Username: registrytest.Username, Password: registrytest.Password}
-	blob, manifest := []byte("a blob"), []byte(`{"schemaVersion":2}`)
-	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(manifest), Size: int64(len(manifest))}
-	repo := repository(t, Options{}, r.Host()+"/app:1", creds)
-	for i, existed := range []bool{false, true} {
-		got, err := repo.Push(ctx, layerOf(blob), desc.Digest, strings.NewReader(string(blob)))
-		if err != nil || got != existed {
-			t.Errorf("push %d: existed %v, %v", i, got, err)
-		}
-	}
-	if _, err := repo.Push(ctx, desc, desc.Digest, strings.NewReader(string(manifest))); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := repo.Resolve(ctx); err != nil || got.Digest != desc.Digest {
-		t.Errorf("Resolve = %v, %v", got.Digest, err)
-	}
-	anonymous := repository(t, Options{}, r.Host()+"/app:1", Credentials{})
-	if _, err := anonymous.Push(ctx, layerOf([]byte("other")), desc.Digest, strings.NewReader("other")); !errdefs.IsPermissionDenied(err) {
-		t.Errorf("anonymous push: %v", err)
-	}
-}
-
 // A registry that stops ends in an error that names it, wherever it stops.
 func TestIdle(t *testing.T) {
 	blob := []byte(strings.Repeat("0123456789", 50_000))

@@ -9,9 +9,11 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/berth-containers/berth/internal/distribution/registries"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/core/remotes/docker/auth"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -19,8 +21,14 @@ import (
 
 // explain words an error of a registry as Docker does, and adds what to do.
 func (r *Repository) explain(ctx context.Context, err error, verb string) error {
+	if err == nil {
+		return nil
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
+	}
+	if worded(err) {
+		return err
 	}
 	var stopped silent
 	if errors.As(err, &stopped) {
@@ -31,18 +39,39 @@ func (r *Repository) explain(ctx context.Context, err error, verb string) error 
 	switch {
 	case refused(err):
 		return r.denied(status.Body, verb)
-	case strings.Contains(err.Error(), "rejecting "): // by size; its kind is NotFound
-		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("the manifest of %s is larger than allowed", reference.FamiliarString(r.ref)))
-	case errdefs.IsNotFound(err), hasStatus && status.StatusCode == http.StatusNotFound:
+	case hasStatus && status.StatusCode == http.StatusNotFound && verb != "push":
 		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("manifest for %s not found: manifest unknown: manifest unknown",
 			reference.FamiliarString(r.ref)))
 	case hasStatus && status.StatusCode == http.StatusTooManyRequests:
-		return errdefs.ErrUnavailable.WithMessage("toomanyrequests: " + message(status.Body, "the registry limits the rate; log in or try again later"))
+		return errdefs.ErrUnavailable.WithMessage("toomanyrequests: " + message(status.Body, "the registry limits the rate; log in or try again later") + after(err))
 	case hasStatus:
-		return errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("%s: the registry answered %s: %s; try again later",
-			reference.FamiliarString(r.ref), status.Status, message(status.Body, "without saying why")))
+		return errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("%s: the %s answered %s: %s; try again later%s",
+			reference.FamiliarString(r.ref), who(err), status.Status, message(status.Body, "without saying why"), after(err)))
 	}
 	return unreachable(err, verb+" "+reference.FamiliarString(r.ref), reference.Domain(r.ref))
+}
+
+// worded says if an error has its kind and its words already.
+func worded(err error) bool {
+	return errdefs.IsDataLoss(err) || errdefs.IsNotFound(err) || errdefs.IsInvalidArgument(err) || errdefs.IsUnavailable(err) || errdefs.IsFailedPrecondition(err)
+}
+
+// who answered.
+func who(err error) string {
+	var token noToken
+	if errors.As(err, &token) {
+		return "token server of the registry"
+	}
+	return "registry"
+}
+
+// after is when to try again, if the registry says so.
+func after(err error) string {
+	var later postponed
+	if !errors.As(err, &later) {
+		return ""
+	}
+	return fmt.Sprintf(" (it asks to wait for %s)", later.wait.Round(time.Second))
 }
 
 // refused says if a registry, or its token server, wants other credentials.
@@ -71,6 +100,9 @@ func (r *Repository) denied(body []byte, verb string) error {
 // unreachable words what kept the registry from answering at all.
 func unreachable(err error, what, registry string) error {
 	var request *url.Error
+	if errors.Is(err, auth.ErrNoToken) || strings.Contains(err.Error(), "decode token response") {
+		return errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("%s: the token server of registry %s answers without a token: %v", what, registry, err))
+	}
 	if !errors.As(err, &request) {
 		return fmt.Errorf("%s: %w", what, err)
 	}

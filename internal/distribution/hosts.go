@@ -71,7 +71,7 @@ func (c *Client) endpoint(ctx context.Context, e registries.Endpoint, secrets fu
 	}
 	if e.Certs == "" {
 		client := &http.Client{Transport: c.attended(c.transport(e))}
-		auth := docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(secrets))
+		auth := authorizer(client, nil, e.Insecure || e.Scheme == "http", secrets)
 		return []docker.RegistryHost{{Client: client, Authorizer: auth, Scheme: e.Scheme, Host: address(e), Path: e.Path, Capabilities: capabilities}}, nil
 	}
 	if err := checkHostsFile(e.Certs); err != nil {
@@ -79,7 +79,6 @@ func (c *Client) endpoint(ctx context.Context, e registries.Endpoint, secrets fu
 	}
 	options := config.HostOptions{
 		HostDir:       func(string) (string, error) { return e.Certs, nil },
-		Credentials:   secrets,
 		DefaultScheme: e.Scheme,
 		UpdateClient: func(client *http.Client) error {
 			client.Transport = c.attended(client.Transport)
@@ -97,7 +96,9 @@ func (c *Client) endpoint(ctx context.Context, e registries.Endpoint, secrets fu
 		return nil, fmt.Errorf("%s/hosts.toml leaves nobody to ask", e.Certs)
 	}
 	for i := range hosts {
-		hosts[i].Capabilities &= capabilities
+		h := &hosts[i]
+		h.Capabilities &= capabilities
+		h.Authorizer = authorizer(h.Client, h.Header, e.Insecure || h.Scheme == "http", secrets)
 	}
 	if e.Mirror {
 		hosts[len(hosts)-1].Path = e.Path
@@ -130,7 +131,7 @@ func (c *Client) transport(e registries.Endpoint) http.RoundTripper {
 	return c.secure
 }
 
-// attended waits for a busy registry and gives up on a silent one.
+// attended gives up on a silent registry.
 func (c *Client) attended(next http.RoundTripper) http.RoundTripper {
-	return patient{&idle{next: next, limit: c.options.Idle}}
+	return &idle{next: next, limit: c.options.Idle}
 }

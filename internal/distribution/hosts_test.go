@@ -48,7 +48,7 @@ func TestMirror(t *testing.T) {
 	if n := own.Served("GET", layerOf(blob).Digest.String()); n != 0 {
 		t.Errorf("the registry was asked %d times for what the mirror has", n)
 	}
-	if _, err := repo.Push(ctx, layerOf([]byte("new")), "", strings.NewReader("new")); err != nil {
+	if _, err := repo.PushBlob(ctx, layerOf([]byte("new")), nil, from([]byte("new"))); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := own.Blobs[layerOf([]byte("new")).Digest]; !ok {

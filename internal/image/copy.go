@@ -294,7 +294,7 @@ func (s copier) toRegistry(ctx context.Context, src source, named reference.Name
 	if err != nil {
 		return "", err
 	}
-	return set.Root.Digest, set.Push(ctx, repo, tell)
+	return set.Root.Digest, set.Push(ctx, repo, s.sources(ctx, s.view.Load(), named, set), tell)
 }
 
 func (s copier) toArchive(ctx context.Context, src source, w io.Writer) (digest.Digest, error) {

@@ -194,11 +194,21 @@ func TestPullFailures(t *testing.T) {
 		"server error":    {registrytest.Error, "500 Internal Server Error: disk on fire"},
 		"hang":            {registrytest.Hang, "made no progress for"},
 		"no answer":       {registrytest.HangHeader, "timeout awaiting response headers"},
+		"more announced":  {registrytest.Long, "bytes for sha256:"},
+		"less announced":  {registrytest.Short, "bytes for sha256:"},
+		"fades":           {registrytest.Fading, "500 Internal Server Error: disk on fire"},
+		"elsewhere":       {registrytest.Away, "connection refused"},
+		"web page":        {registrytest.Page, "web page"},
+		"takes no token":  {registrytest.Loop, "pull access denied"},
+		"busy":            {registrytest.Busy, "it asks to wait for 1h0m0s"},
+		"other digest":    {registrytest.Lie, "not found"},
+		"no token":        {registrytest.TokenPage, "answers without a token"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // two of them wait
 			ctx := context.Background()
 			r := registrytest.New(t, tc.mode)
+			r.Elsewhere = "http://127.0.0.1:1"
 			serve(t, r, "app", "latest", noise(t, 1, 300_000), noise(t, 2, 200_000))
 			s := newStore(t)
 			if tc.mode == registrytest.Hang || tc.mode == registrytest.HangHeader {
@@ -211,7 +221,8 @@ func TestPullFailures(t *testing.T) {
 				t.Fatalf("Pull = %v, want %q", err, tc.want)
 			}
 			kept := 0
-			if tc.mode == registrytest.Truncated || tc.mode == registrytest.Error || tc.mode == registrytest.Hang {
+			switch tc.mode {
+			case registrytest.Truncated, registrytest.Error, registrytest.Hang, registrytest.Fading, registrytest.Away:
 				kept = 2 // manifest and configuration, for the next attempt
 			}
 			if blobs, layers, _ := owned(t, s); blobs != kept || layers != 0 {
@@ -232,7 +243,7 @@ func TestPullFailures(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if tc.mode == registrytest.Hang && r.Served("RANGE", "/blobs/") == 0 {
+			if (tc.mode == registrytest.Hang || tc.mode == registrytest.Fading) && r.Served("RANGE", "/blobs/") == 0 {
 				t.Error("the retry did not go on where the first attempt stopped")
 			}
 			if got := tree(t, fs.Lowers[1]); got != `-rw-r--r-- noise 0:0 "300000 bytes"` {

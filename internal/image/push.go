@@ -3,8 +3,10 @@ package image
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/berth-containers/berth/internal/distribution"
+	"github.com/berth-containers/berth/internal/image/manifest"
 	"github.com/berth-containers/berth/internal/image/name"
 	"github.com/berth-containers/berth/internal/image/progress"
 	"github.com/berth-containers/berth/internal/image/transfer"
@@ -49,11 +51,47 @@ func (s *Store) Push(ctx context.Context, ref, platform string, creds Credential
 	}
 	t := progress.To(tell)
 	t.Event(Event{Status: fmt.Sprintf("The push refers to repository [%s]", named.Name())})
-	if err := set.Push(ctx, repo, t); err != nil {
+	if err := set.Push(ctx, repo, s.sources(ctx, v, named, set), t); err != nil {
 		return "", 0, err
 	}
 	t.Event(Event{Status: fmt.Sprintf("%s: digest: %s size: %d", tagOf(named), set.Root.Digest, set.Root.Size)})
 	return set.Root.Digest, set.Root.Size, nil
+}
+
+// maxRead is how many other images are looked through for where a registry has
+// the blobs of one that is pushed.
+const maxRead = 64
+
+// sources tells in which other repositories of the registry the blobs of set may
+// be: those in which an image with the same blob has a name.
+func (s *catalogue) sources(ctx context.Context, v *view, to reference.Named, set *transfer.Set) func(digest.Digest) []string {
+	wanted := map[digest.Digest]bool{}
+	for _, d := range set.Blobs() {
+		wanted[d] = true
+	}
+	found := map[digest.Digest][]string{}
+	read := map[string]bool{} // reading and repository
+	for _, r := range v.records {
+		named, err := name.Parse(r.Name)
+		if err != nil || reference.Domain(named) != reference.Domain(to) || reference.Path(named) == reference.Path(to) {
+			continue
+		}
+		key := readingOf(r).Key() + " " + reference.Path(named)
+		if read[key] || len(read) >= maxRead {
+			continue
+		}
+		read[key] = true
+		p, err := manifest.Read(ctx, s.depot, readingOf(r))
+		if err != nil {
+			continue // it is no source then
+		}
+		for _, b := range append(p.Manifest.Layers, p.Manifest.Config) {
+			if wanted[b.Digest] && !slices.Contains(found[b.Digest], reference.Path(named)) {
+				found[b.Digest] = append(found[b.Digest], reference.Path(named))
+			}
+		}
+	}
+	return func(d digest.Digest) []string { return found[d] }
 }
 
 func noTag(named reference.Named) error {

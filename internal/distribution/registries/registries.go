@@ -40,6 +40,10 @@ type Table struct {
 	Default string `json:"default"`
 	// Certs is a folder in place of CertsDirs.
 	Certs string `json:"certs"`
+	// Foreign are the hosts, "*" any, that layers which are kept outside of the
+	// registry may be fetched from: a manifest names them, so whoever made the
+	// image does.
+	Foreign []string `json:"foreign"`
 	// Hosts is how a registry, HOST or HOST:PORT, is reached; "*" is any other one.
 	Hosts map[string]Entry `json:"hosts"`
 }
@@ -78,6 +82,11 @@ func Parse(text []byte) (Table, error) {
 	}
 	if t.Certs != "" && !strings.HasPrefix(t.Certs, "/") {
 		return Table{}, fmt.Errorf("certs: %q is not an absolute path", t.Certs)
+	}
+	for _, host := range t.Foreign {
+		if host != every && !isHost(host) {
+			return Table{}, fmt.Errorf("foreign: %q is neither HOST nor \"*\"", host)
+		}
 	}
 	for _, host := range slices.Sorted(maps.Keys(t.Hosts)) {
 		if host != every && !isHost(host) {
@@ -132,6 +141,11 @@ func (t Table) With(insecure, mirrors []string) (Table, error) {
 	}
 	t.Hosts = hosts
 	return t, nil
+}
+
+// ForeignFrom says if layers may be fetched from a host that is no registry.
+func (t Table) ForeignFrom(host string) bool {
+	return slices.Contains(t.Foreign, every) || slices.ContainsFunc(t.Foreign, func(h string) bool { return strings.EqualFold(h, host) })
 }
 
 // entry is that of the host with its port, of the host, or of any.

@@ -20,7 +20,8 @@ import (
 // Mode is how a registry behaves.
 type Mode int
 
-// The modes. Wrong, Truncated, Hang and Error concern large blobs.
+// The modes. Wrong, Truncated, Hang, Error, Long, Short, Fading and Away concern
+// large blobs.
 const (
 	OK Mode = iota
 	Basic
@@ -30,6 +31,20 @@ const (
 	Hang       // half of the bytes, then silence
 	HangHeader // no answer at all
 	Error      // 500
+	Long       // says that there is more than comes
+	Short      // says that there is less than the manifest does
+	Fading     // half of the bytes, then 500 for the rest
+	Away       // redirects to Elsewhere
+	Page       // a web page, whatever is asked for
+	Loop       // gives tokens, and never takes one
+	Busy       // 429 for an hour
+	Lie        // says that a manifest has another digest
+	Endless    // a list of tags that has no end
+	TokenPage  // the token server sends a web page
+	TokenHang  // the token server does not answer
+	TokenFlood // the token server's answer has no end
+	Cut        // takes half of an upload, then breaks off, and remembers
+	CutForget  // the same, and forgets
 )
 
 // big is from where on a blob is large: configurations are not.
@@ -51,6 +66,14 @@ type Registry struct {
 	Blobs     map[digest.Digest][]byte
 	Manifests map[string]Manifest // by repo:tag and repo@digest
 	served    map[string]int      // requests by method and path
+	// Elsewhere is where Away redirects to.
+	Elsewhere string
+	// Own makes repositories have only the blobs that were pushed to them.
+	Own     bool
+	owners  map[string]bool // repository and digest
+	uploads map[string][]byte
+	cut     int
+	scopes  []string
 }
 
 // Manifest is a manifest or index.
@@ -64,6 +87,7 @@ func New(t testing.TB, mode Mode) *Registry {
 	r := &Registry{
 		mode: mode, stop: make(chan struct{}),
 		Blobs: map[digest.Digest][]byte{}, Manifests: map[string]Manifest{}, served: map[string]int{},
+		owners: map[string]bool{}, uploads: map[string][]byte{},
 	}
 	r.server = httptest.NewServer(r)
 	t.Cleanup(func() {
@@ -122,10 +146,8 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	mode := r.mode
 	r.served[req.Method+" "+req.URL.Path]++
-	upload := len(r.served)
 	r.mu.Unlock()
-	if mode == HangHeader {
-		r.hang(req)
+	if r.misbehave(w, req, mode) {
 		return
 	}
 	if req.URL.Path == "/token" {
@@ -141,14 +163,17 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case kind == "tags":
 		r.tags(w, req, repo)
 	case kind == "manifests":
-		r.manifest(w, req, repo, name)
+		r.manifest(w, req, repo, name, mode)
 	case kind == "blobs" && name == "uploads" && req.Method == http.MethodPost:
-		w.Header().Set("Location", fmt.Sprintf("/v2/%s/blobs/uploads/%d", repo, upload))
-		w.WriteHeader(http.StatusAccepted)
+		r.begin(w, req, repo)
 	case kind == "blobs" && strings.HasPrefix(name, "uploads/"):
-		r.upload(w, req)
+		r.upload(w, req, repo, name, mode)
+	case kind == "blobs" && r.Own && !r.owns(repo, name):
+		failed(w, http.StatusNotFound, "BLOB_UNKNOWN", "blob unknown")
 	case kind == "blobs":
 		r.blob(w, req, name, mode)
+	default:
+		failed(w, http.StatusNotFound, "UNSUPPORTED", "not here")
 	}
 }
 
@@ -175,7 +200,7 @@ func (r *Registry) allowed(w http.ResponseWriter, req *http.Request, mode Mode) 
 	switch {
 	case mode == Basic && !(basic && user == Username && password == Password):
 		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
-	case mode == Token && req.Header.Get("Authorization") != "Bearer good":
+	case mode == Loop, mode >= TokenPage && mode <= TokenFlood, mode == Token && req.Header.Get("Authorization") != "Bearer good":
 		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s/token",service="test"`, r.server.URL))
 	default:
 		return true
@@ -185,6 +210,11 @@ func (r *Registry) allowed(w http.ResponseWriter, req *http.Request, mode Mode) 
 }
 
 func (r *Registry) token(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	if err := req.ParseForm(); err == nil {
+		r.scopes = append(r.scopes, strings.Join(req.Form["scope"], " "))
+	}
+	r.mu.Unlock()
 	if req.Method == http.MethodPost { // OAuth: with an identity token or a password
 		if req.FormValue("refresh_token") != "identity" && req.FormValue("password") != Password {
 			failed(w, http.StatusUnauthorized, "UNAUTHORIZED", "wrong")
@@ -203,7 +233,7 @@ func failed(w http.ResponseWriter, status int, code, message string) {
 	fmt.Fprintf(w, `{"errors":[{"code":%q,"message":%q}]}`, code, message)
 }
 
-func (r *Registry) manifest(w http.ResponseWriter, req *http.Request, repo, name string) {
+func (r *Registry) manifest(w http.ResponseWriter, req *http.Request, repo, name string, mode Mode) {
 	key := repo + ":" + name
 	if strings.HasPrefix(name, "sha256:") {
 		key = repo + "@" + name
@@ -231,6 +261,9 @@ func (r *Registry) manifest(w http.ResponseWriter, req *http.Request, repo, name
 	}
 	w.Header().Set("Content-Type", m.MediaType)
 	w.Header().Set("Docker-Content-Digest", digest.FromBytes(m.Body).String())
+	if mode == Lie {
+		w.Header().Set("Docker-Content-Digest", digest.FromString("another").String())
+	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(m.Body)))
 	if req.Method != http.MethodHead {
 		w.Write(m.Body) //nolint:errcheck // the client notices
@@ -261,19 +294,6 @@ func (r *Registry) tags(w http.ResponseWriter, req *http.Request, repo string) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"name": repo, "tags": all})
 }
 
-func (r *Registry) upload(w http.ResponseWriter, req *http.Request) {
-	b, err := io.ReadAll(req.Body)
-	if err != nil {
-		return
-	}
-	if want := req.URL.Query().Get("digest"); want != digest.FromBytes(b).String() {
-		failed(w, http.StatusBadRequest, "DIGEST_INVALID", "digest invalid")
-		return
-	}
-	r.AddBlob(b)
-	w.WriteHeader(http.StatusCreated)
-}
-
 func (r *Registry) blob(w http.ResponseWriter, req *http.Request, name string, mode Mode) {
 	r.mu.Lock()
 	b, ok := r.Blobs[digest.Digest(name)]
@@ -295,12 +315,27 @@ func (r *Registry) blob(w http.ResponseWriter, req *http.Request, name string, m
 	} else {
 		from = 0
 	}
+	if len(b) > big && mode == Away {
+		http.Redirect(w, req, r.Elsewhere+req.URL.Path, http.StatusTemporaryRedirect)
+		return
+	}
+	if len(b) > big && mode == Fading && from > 0 {
+		failed(w, http.StatusInternalServerError, "UNKNOWN", "disk on fire")
+		return
+	}
 	r.send(w, req, b, from, mode)
 }
 
 func (r *Registry) send(w http.ResponseWriter, req *http.Request, whole []byte, from int, mode Mode) {
 	b := whole[from:]
-	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	size := len(b)
+	if len(whole) > big && mode == Long {
+		size += 1000
+	}
+	if len(whole) > big && mode == Short {
+		size /= 2
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(size))
 	if from > 0 {
 		w.WriteHeader(http.StatusPartialContent)
 	}
@@ -314,7 +349,9 @@ func (r *Registry) send(w http.ResponseWriter, req *http.Request, whole []byte, 
 	case Wrong:
 		b = append([]byte{}, b...)
 		b[len(b)-1] ^= 1
-	case Truncated, Hang:
+	case Short:
+		b = b[:size]
+	case Truncated, Hang, Fading:
 		w.Write(b[:max(0, len(whole)/2-from)]) //nolint:errcheck // the client notices
 		w.(http.Flusher).Flush()
 		if mode == Hang {

@@ -3,7 +3,6 @@
 package progress
 
 import (
-	"errors"
 	"io"
 	"sync"
 	"time"
@@ -79,17 +78,6 @@ func (c *tracked) Read(b []byte) (int, error) {
 		c.last = now
 		c.t.Event(c.event)
 	}
-	return n, err
-}
-
-// Seek lets a push that broke off start again.
-func (c *tracked) Seek(offset int64, whence int) (int64, error) {
-	seeker, ok := c.r.(io.Seeker)
-	if !ok {
-		return 0, errors.ErrUnsupported
-	}
-	n, err := seeker.Seek(offset, whence)
-	c.event.Current = n
 	return n, err
 }
 

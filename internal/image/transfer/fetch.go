@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/berth-containers/berth/internal/distribution"
 	"github.com/berth-containers/berth/internal/image/depot"
@@ -36,6 +35,12 @@ func Manifest(ctx context.Context, d *depot.Depot, repo *distribution.Repository
 	}
 	desc := target
 	for depth := 0; ; depth++ {
+		if old(desc.MediaType) {
+			return nil, invalid("%s has the old image format (schema 1), that is no longer read; push the image again with a current client", target.Digest)
+		}
+		if !images.IsManifestType(desc.MediaType) && !images.IsIndexType(desc.MediaType) {
+			return nil, invalid("%s is of type %q, not an image", desc.Digest, desc.MediaType)
+		}
 		if err := fetch(ctx, d, repo, desc, manifest.MaxBytes); err != nil {
 			return nil, err
 		}
@@ -53,12 +58,6 @@ func Manifest(ctx context.Context, d *depot.Depot, repo *distribution.Repository
 		if desc = child; depth > manifest.MaxDepth {
 			return nil, invalid("image index %s is nested too deeply", target.Digest)
 		}
-	}
-	if strings.HasPrefix(desc.MediaType, "application/vnd.docker.distribution.manifest.v1+") {
-		return nil, invalid("%s has the old image format (schema 1), that is no longer read; push the image again with a current client", target.Digest)
-	}
-	if !images.IsManifestType(desc.MediaType) {
-		return nil, invalid("%s is of type %q, not an image", desc.Digest, desc.MediaType)
 	}
 	p := &manifest.Image{Desc: desc}
 	if err := d.ReadJSON(ctx, desc, manifest.MaxBytes, &p.Manifest); err != nil {
@@ -79,6 +78,12 @@ func Manifest(ctx context.Context, d *depot.Depot, repo *distribution.Repository
 		return nil, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("the image is for %s only, not for %s", platforms.Format(is), platform))
 	}
 	return p, p.Check()
+}
+
+// old says if a type is of schema 1, signed or not. Its digest is not of the
+// bytes that come.
+func old(mediaType string) bool {
+	return mediaType == "application/vnd.docker.distribution.manifest.v1+json" || mediaType == "application/vnd.docker.distribution.manifest.v1+prettyjws"
 }
 
 // fetch brings a manifest or a configuration into the depot, if needed.

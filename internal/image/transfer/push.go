@@ -3,15 +3,15 @@ package transfer
 import (
 	"context"
 	"fmt"
-	"sync"
+	"io"
 
 	"github.com/berth-containers/berth/internal/distribution"
 	"github.com/berth-containers/berth/internal/image/depot"
 	"github.com/berth-containers/berth/internal/image/install"
 	"github.com/berth-containers/berth/internal/image/manifest"
 	"github.com/berth-containers/berth/internal/image/progress"
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 )
@@ -85,48 +85,77 @@ func (s *Set) has(ctx context.Context, desc ocispec.Descriptor) bool {
 }
 
 // Push sends the blobs that the registry lacks, several at once, and then the
-// manifests.
-func (s *Set) Push(ctx context.Context, repo *distribution.Repository, tell *progress.Teller) error {
+// manifests. from tells the repositories of the same registry that may have a
+// blob already.
+func (s *Set) Push(ctx context.Context, repo *distribution.Repository, from func(digest.Digest) []string, tell *progress.Teller) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(install.AtOnce)
-	var seen sync.Map
+	seen := map[digest.Digest]bool{}
 	for _, b := range s.blobs {
-		if _, again := seen.LoadOrStore(b.Digest, true); again {
+		if seen[b.Digest] {
 			continue
 		}
+		seen[b.Digest] = true
 		tell := tell
 		if images.IsConfigType(b.MediaType) {
 			tell = nil // it is no layer
 		}
+		if outside(b) {
+			tell.Say(b.Digest, "Skipped foreign layer")
+			continue
+		}
 		tell.Say(b.Digest, "Preparing")
-		group.Go(func() error { return s.push(groupCtx, repo, manifest.Bare(b), tell) })
+		group.Go(func() error { return s.pushBlob(groupCtx, repo, manifest.Bare(b), from(b.Digest), tell) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
 	for _, m := range s.manifests {
-		if err := s.push(ctx, repo, m, nil); err != nil {
+		b, err := s.depot.ReadBlob(ctx, m, manifest.MaxBytes)
+		if err != nil {
+			return fmt.Errorf("read manifest to push: %w", err)
+		}
+		if _, err := repo.PushManifest(ctx, m, m.Digest == s.Root.Digest, b); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Set) push(ctx context.Context, repo *distribution.Repository, desc ocispec.Descriptor, tell *progress.Teller) error {
+// outside says if a layer is one that registries are not to have: its
+// descriptor tells where it is.
+func outside(desc ocispec.Descriptor) bool {
+	return images.IsNonDistributable(desc.MediaType) && len(desc.URLs) > 0
+}
+
+func (s *Set) pushBlob(ctx context.Context, repo *distribution.Repository, desc ocispec.Descriptor, from []string, tell *progress.Teller) error {
 	ra, err := s.depot.Blobs.ReaderAt(ctx, desc)
 	if err != nil {
 		return fmt.Errorf("read blob to push: %w", err)
 	}
 	defer ra.Close()
-	body := tell.Track(desc, content.NewReader(ra), 0, "Pushing")
-	existed, err := repo.Push(ctx, desc, s.Root.Digest, body)
+	how, err := repo.PushBlob(ctx, desc, from, func(offset int64) io.Reader {
+		return tell.Track(desc, io.NewSectionReader(ra, offset, desc.Size-offset), offset, "Pushing")
+	})
 	if err != nil {
 		return err
 	}
-	if existed {
+	switch {
+	case how.Existed:
 		tell.Say(desc.Digest, "Layer already exists")
-	} else {
+	case how.Mounted != "":
+		tell.Say(desc.Digest, "Mounted from "+how.Mounted)
+	default:
 		tell.Say(desc.Digest, "Pushed")
 	}
 	return nil
+}
+
+// Blobs are the digests of the blobs that are pushed.
+func (s *Set) Blobs() []digest.Digest {
+	var all []digest.Digest
+	for _, b := range s.blobs {
+		all = append(all, b.Digest)
+	}
+	return all
 }
