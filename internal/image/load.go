@@ -3,18 +3,17 @@ package image
 import (
 	"archive/tar"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
+	"github.com/berth-containers/berth/internal/image/install"
 	"github.com/berth-containers/berth/internal/image/manifest"
 	"github.com/berth-containers/berth/internal/image/name"
 	"github.com/berth-containers/berth/internal/image/progress"
 	"github.com/berth-containers/berth/internal/snapshot/layer"
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/errdefs"
@@ -31,21 +30,26 @@ func (s *Store) Load(ctx context.Context, r io.Reader, tell Progress) ([]string,
 	if err != nil {
 		return nil, err
 	}
-	names, err := s.load(ctx, r, progress.To(tell))
+	ahead := s.install.Ahead(ctx)
+	defer ahead.Close()
+	names, err := s.load(ctx, ahead, r, progress.To(tell))
 	done(err)
+	if err == nil && ahead.Left() {
+		s.depot.CollectLater()
+	}
 	return names, err
 }
 
-func (s *Store) load(ctx context.Context, r io.Reader, tell *progress.Teller) ([]string, error) {
+func (s *Store) load(ctx context.Context, ahead *install.Ahead, r io.Reader, tell *progress.Teller) ([]string, error) {
 	plain, err := layer.Decompress(r)
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
 	defer plain.Close()
-	// References of their own, so that two loads of equally named files, or a
-	// broken one before, are not mixed up.
-	store := &prefixed{Store: s.depot.Blobs, prefix: "load-" + rand.Text() + "-"}
-	desc, err := archive.ImportIndex(ctx, store, plain)
+	desc, err := archive.ImportIndex(ctx, ahead, plain)
+	if waitErr := ahead.Wait(); err == nil {
+		err = waitErr
+	}
 	if errors.Is(err, tar.ErrHeader) {
 		return nil, notTar()
 	}
@@ -62,7 +66,7 @@ func (s *Store) load(ctx context.Context, r io.Reader, tell *progress.Teller) ([
 		if manifest.IsAttestation(&d) || !images.IsManifestType(d.MediaType) && !images.IsIndexType(d.MediaType) {
 			continue
 		}
-		record, shown, err := s.loadOne(ctx, d, tell)
+		record, shown, err := s.loadOne(ctx, ahead.Installer(), d, tell)
 		if err != nil {
 			return nil, loadError(err)
 		}
@@ -78,7 +82,7 @@ func (s *Store) load(ctx context.Context, r io.Reader, tell *progress.Teller) ([
 }
 
 // loadOne checks and unpacks an image whose blobs were stored.
-func (s *Store) loadOne(ctx context.Context, d ocispec.Descriptor, tell *progress.Teller) (record, shown string, err error) {
+func (s *Store) loadOne(ctx context.Context, install *install.Installer, d ocispec.Descriptor, tell *progress.Teller) (record, shown string, err error) {
 	p, err := manifest.Read(ctx, s.depot, manifest.Reading{Target: d})
 	if err != nil {
 		return "", "", err
@@ -89,7 +93,7 @@ func (s *Store) loadOne(ctx context.Context, d ocispec.Descriptor, tell *progres
 	if err := p.Check(); err != nil {
 		return "", "", err
 	}
-	if err := s.install.Install(ctx, p, nil, tell); err != nil {
+	if err := install.Install(ctx, p, nil, tell); err != nil {
 		return "", "", err
 	}
 	return record, shown, manifest.Adopt(ctx, s.depot, d, p)
@@ -126,20 +130,4 @@ func loadError(err error) error {
 
 func notTar() error {
 	return invalid("the file is no tar archive (plain, or packed with gzip or zstd)")
-}
-
-// prefixed is a content store whose references begin with prefix.
-type prefixed struct {
-	content.Store
-	prefix string
-}
-
-func (p *prefixed) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
-	var o content.WriterOpts
-	for _, opt := range opts {
-		if err := opt(&o); err != nil {
-			return nil, err
-		}
-	}
-	return p.Store.Writer(ctx, append(opts, content.WithRef(p.prefix+o.Ref))...)
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"syscall"
 
 	"github.com/berth-containers/berth/internal/image/depot"
@@ -44,7 +45,10 @@ type Staged struct {
 }
 
 // Installer brings layers into the depot.
-type Installer struct{ *depot.Depot }
+type Installer struct {
+	*depot.Depot
+	ahead *Ahead // has layers that are unpacked already; may be nil
+}
 
 // Install brings all layers of p into the store, fetched by open where they
 // are missing, and unpacks them. ctx has a lease. Layers are unpacked side by
@@ -69,6 +73,8 @@ func (s *Installer) Install(ctx context.Context, p *manifest.Image, open Opener,
 		tell.Say(l.Digest, "Pulling fs layer")
 	}
 	layers := make([]Staged, n)
+	stop := sync.OnceFunc(s.flush())
+	defer stop()
 	group, ctx2 := errgroup.WithContext(ctx)
 	group.SetLimit(AtOnce)
 	for i, desc := range p.Manifest.Layers {
@@ -84,7 +90,9 @@ func (s *Installer) Install(ctx context.Context, p *manifest.Image, open Opener,
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
+	err = group.Wait()
+	stop()
+	if err != nil {
 		return err
 	}
 	for i := done; i < n; i++ {
@@ -124,6 +132,9 @@ func (s *Installer) stage(ctx context.Context, desc ocispec.Descriptor, unpack b
 	if here && !unpack {
 		tell.Say(desc.Digest, "Already exists")
 		return Staged{}, nil
+	}
+	if l, ok := s.ahead.take(desc.Digest); here && ok {
+		return l, nil
 	}
 	if !here && open == nil {
 		return Staged{}, errdefs.ErrNotFound.WithMessage("the blob is missing")

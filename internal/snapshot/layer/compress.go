@@ -37,6 +37,12 @@ func Detect(head []byte) Compression {
 	return Plain
 }
 
+// Likely says if the first 512 bytes of a stream look like those of a layer.
+func Likely(head []byte) bool {
+	const magic = 257 // where a tar header says what it is
+	return Detect(head) != Plain || len(head) > magic && bytes.HasPrefix(head[magic:], []byte("ustar"))
+}
+
 // foreign are packings that are recognised but not read.
 var foreign = [...]struct{ name, magic string }{
 	{"bzip2", "1AY&SY"}, // after BZh and a digit
