@@ -27,12 +27,12 @@ func (s *Store) Pull(ctx context.Context, ref, platform string, creds Credential
 	if _, err := manifest.ParsePlatform(platform); err != nil {
 		return Image{}, err
 	}
-	ctx, done, err := s.depot.Lease(s.depot.Scope(ctx))
+	ctx, done, err := s.depot.LeasePull(s.depot.Scope(ctx), named.String())
 	if err != nil {
 		return Image{}, err
 	}
 	img, err := s.pull(ctx, named, platform, creds, progress.To(tell))
-	if keepErr := s.keepFetched(ctx, err); keepErr != nil {
+	if keepErr := s.keepFetched(ctx, named.String(), err); keepErr != nil {
 		s.depot.Log.Warn("keep what was fetched", "error", keepErr)
 	}
 	done(err)
@@ -41,14 +41,14 @@ func (s *Store) Pull(ctx context.Context, ref, platform string, creds Credential
 
 // keepFetched keeps the layers of a pull that can be tried again. On a full
 // disk they would only be in the way.
-func (s *Store) keepFetched(ctx context.Context, err error) error {
+func (s *Store) keepFetched(ctx context.Context, name string, err error) error {
 	switch {
 	case err == nil:
-		return s.depot.Resumed(ctx)
+		return s.depot.Resumed(ctx, name)
 	case errors.Is(err, syscall.ENOSPC):
-		return nil
+		return s.depot.Resumed(ctx, "")
 	case ctx.Err() != nil, errdefs.IsUnavailable(err):
-		return s.depot.Keep(ctx)
+		return s.depot.Keep(ctx, name)
 	}
 	return nil
 }

@@ -2,9 +2,13 @@ package faults
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"io/fs"
+	"log"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -27,7 +31,8 @@ type front struct {
 	server *httptest.Server
 	behave atomic.Pointer[http.HandlerFunc]
 	next   http.Handler
-	sent   atomic.Int64 // bytes of blobs
+	sent   atomic.Int64 // bytes of blobs, and what was to be sent when the limit came
+	total  atomic.Int64 // bytes of blobs that went out, over all
 	limit  atomic.Int64 // of sent: at it the front falls silent
 	silent chan struct{}
 	once   *sync.Once
@@ -35,9 +40,19 @@ type front struct {
 
 func newFront(t *testing.T, registry string) *front {
 	t.Helper()
-	f := &front{next: httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: registry})}
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: registry})
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // what breaks here was broken on purpose
+	f := &front{next: proxy}
 	f.release()
-	f.server = httptest.NewServer(f)
+	f.server = httptest.NewUnstartedServer(f)
+	// What is sent is not to wait here for long.
+	f.server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetWriteBuffer(32 << 10)
+		}
+		return ctx
+	}
+	f.server.Start()
 	t.Cleanup(f.server.Close)
 	f.Host = strings.TrimPrefix(f.server.URL, "http://")
 	return f
@@ -82,7 +97,9 @@ func (c *counted) Write(b []byte) (int, error) {
 		<-c.r.Context().Done() // until the client gives up
 		panic(http.ErrAbortHandler)
 	}
-	return c.ResponseWriter.Write(b)
+	n, err := c.ResponseWriter.Write(b)
+	c.f.total.Add(int64(n))
+	return n, err
 }
 
 // fiveLayers puts an image of five layers into the registry and returns its

@@ -24,7 +24,7 @@ import (
 // lab's loopback and returns its address.
 func Registry(t testing.TB) string {
 	t.Helper()
-	return registry(t, "127.0.0.1", "http", "")
+	return registry(t, "127.0.0.1", "http", "").Addr
 }
 
 // SecureAddress is where SecureRegistry listens: no loopback address, so
@@ -47,11 +47,11 @@ func SecureRegistry(t testing.TB, certificate, key string) string {
 		t.Fatal(err)
 	}
 	return registry(t, SecureAddress, "https", fmt.Sprintf(
-		"  tls:\n    certificate: %s\n    key: %s\nauth:\n  htpasswd:\n    realm: test\n    path: %s\n", certificate, key, users))
+		"  tls:\n    certificate: %s\n    key: %s\nauth:\n  htpasswd:\n    realm: test\n    path: %s\n", certificate, key, users)).Addr
 }
 
 // registry starts one; more goes into its configuration after the http section.
-func registry(t testing.TB, ip, scheme, more string) string {
+func registry(t testing.TB, ip, scheme, more string) *RegistryProcess {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {
@@ -65,27 +65,53 @@ func registry(t testing.TB, ip, scheme, more string) string {
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("docker-registry", "serve", config)
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start docker-registry (Debian's package docker-registry): %v", err)
+	r := &RegistryProcess{Addr: addr, t: t, scheme: scheme, config: config}
+	t.Cleanup(r.Kill)
+	r.Start()
+	return r
+}
+
+// RegistryProcess is a registry that can be killed and started again with what
+// it has.
+type RegistryProcess struct {
+	Addr string
+
+	t              testing.TB
+	scheme, config string
+	cmd            *exec.Cmd
+}
+
+// KillableRegistry is Registry, as a process.
+func KillableRegistry(t testing.TB) *RegistryProcess {
+	t.Helper()
+	return registry(t, "127.0.0.1", "http", "")
+}
+
+// Kill ends it by SIGKILL.
+func (r *RegistryProcess) Kill() {
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait()
+}
+
+// Start starts it and returns when it answers.
+func (r *RegistryProcess) Start() {
+	r.t.Helper()
+	r.cmd = exec.Command("docker-registry", "serve", r.config)
+	if err := r.cmd.Start(); err != nil {
+		r.t.Fatalf("start docker-registry (Debian's package docker-registry): %v", err)
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
 	client := &http.Client{Timeout: Patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // it only asks if somebody is there
 	}}
-	Eventually(t, "the registry", func() bool {
-		resp, err := client.Get(scheme + "://" + addr + "/v2/")
+	Eventually(r.t, "the registry", func() bool {
+		resp, err := client.Get(r.scheme + "://" + r.Addr + "/v2/")
 		if err != nil {
 			return false
 		}
 		resp.Body.Close()
 		return resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusUnauthorized
 	})
-	return addr
 }
 
 // Certificate makes a certificate for an address, which is its own authority.

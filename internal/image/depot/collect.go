@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	leaseLabel = "berth.lease" // "work", "resume" or "rootfs"
-	rootfsID   = "rootfs"      // the lease of the chains that have a rootfs
+	leaseLabel = "berth.lease" // "work", "pull", "resume" or "rootfs"
+	workLabel  = "work"
+	rootfsID   = "rootfs" // the lease of the chains that have a rootfs
 )
 
 // background runs at most one collection at a time and remembers that another
@@ -150,7 +151,11 @@ func chainResource(chain string) leases.Resource {
 // Lease returns a context whose blobs and snapshots stay until done is called.
 // done(err) with an error collects at once, so that a failure leaves nothing.
 func (s *Depot) Lease(ctx context.Context) (leased context.Context, done func(error), err error) {
-	l, err := s.leases.Create(ctx, leases.WithRandomID(), leases.WithLabel(leaseLabel, "work"))
+	return s.lease(ctx, leases.WithLabel(leaseLabel, workLabel))
+}
+
+func (s *Depot) lease(ctx context.Context, opts ...leases.Opt) (leased context.Context, done func(error), err error) {
+	l, err := s.leases.Create(ctx, append(opts, leases.WithRandomID())...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("take lease: %w", err)
 	}

@@ -130,16 +130,10 @@ func (s *Depot) open(ctx context.Context) error {
 
 // recover drops the leases of what a crash interrupted and sweeps the disk.
 func (s *Depot) recover(ctx context.Context) error {
-	left, err := s.leases.List(ctx, `labels."`+leaseLabel+`"==work`)
-	if err != nil {
-		return fmt.Errorf("list leases: %w", err)
+	if err := (resumption{s}).releaseWork(ctx); err != nil {
+		return err
 	}
-	for _, l := range left {
-		if err := s.leases.Delete(ctx, l); err != nil {
-			return fmt.Errorf("delete lease: %w", err)
-		}
-	}
-	return s.sweep(ctx)
+	return sweeper{s}.sweep(ctx)
 }
 
 // Scope puts the store's namespace into ctx.

@@ -13,10 +13,13 @@ import (
 	"go.etcd.io/bbolt"
 )
 
+// sweeper finds what a crash left on disk. Nothing else uses the depot yet.
+type sweeper struct{ *Depot }
+
 // sweep deletes what is on disk without a record: a crash between a rename and
 // the transaction that was to follow it leaves such blobs and layers, and a
-// collection looks only at records. Nothing else uses the store yet.
-func (s *Depot) sweep(ctx context.Context) error {
+// collection looks only at records.
+func (s sweeper) sweep(ctx context.Context) error {
 	err := s.disk.Walk(ctx, func(info content.Info) error {
 		_, err := s.Blobs.Info(ctx, info.Digest)
 		if errdefs.IsNotFound(err) {
@@ -39,7 +42,7 @@ func (s *Depot) sweep(ctx context.Context) error {
 
 // sweepIngests deletes the partial blobs that have no record, and those that
 // the crash left without what is needed to resume them.
-func (s *Depot) sweepIngests() error {
+func (s sweeper) sweepIngests() error {
 	known, err := s.ingestRefs()
 	if err != nil {
 		return err
@@ -68,7 +71,7 @@ func (s *Depot) sweepIngests() error {
 
 // ingestRefs are the references on disk of the partial blobs on record. It
 // reads the buckets, as containerd's own list fails on one that lacks its files.
-func (s *Depot) ingestRefs() (map[string]bool, error) {
+func (s sweeper) ingestRefs() (map[string]bool, error) {
 	known := map[string]bool{}
 	err := s.DB.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte("v1"))
@@ -91,20 +94,16 @@ func (s *Depot) ingestRefs() (map[string]bool, error) {
 
 // sweepLayers makes the next collection compare all layers if their number
 // differs from that of the records: it does so when one has been removed.
-func (s *Depot) sweepLayers(ctx context.Context) error {
-	count := func(sn snapshots.Snapshotter) (n int, err error) {
-		err = sn.Walk(ctx, func(context.Context, snapshots.Info) error { n++; return nil })
-		if errdefs.IsNotFound(err) { // nothing was ever written
-			return 0, nil
-		}
-		return n, err
-	}
-	records, err := count(s.Layers)
+func (s sweeper) sweepLayers(ctx context.Context) error {
+	records, err := walkLayers(ctx, s.Layers)
 	if err != nil {
 		return err
 	}
-	layers, err := count(s.overlay)
-	if err != nil || records == layers {
+	layers, err := walkLayers(ctx, s.overlay)
+	if err != nil {
+		return err
+	}
+	if err := s.strayLayers(layers); err != nil || len(records) == len(layers) {
 		return err
 	}
 	key := "sweep-" + rand.Text()
@@ -112,4 +111,35 @@ func (s *Depot) sweepLayers(ctx context.Context) error {
 		return err
 	}
 	return s.Layers.Remove(ctx, key)
+}
+
+// walkLayers lists the directories of the layers that a store has on record.
+func walkLayers(ctx context.Context, sn snapshots.Snapshotter) (dirs map[string]bool, err error) {
+	dirs = map[string]bool{}
+	err = sn.Walk(ctx, func(_ context.Context, i snapshots.Info) error {
+		dirs[filepath.Dir(i.Labels[upperLabel])] = true
+		return nil
+	})
+	if errdefs.IsNotFound(err) { // nothing was ever written
+		return dirs, nil
+	}
+	return dirs, err
+}
+
+// strayLayers takes directories without a record out of the way, for the next
+// collection to delete: the snapshotter gives their numbers out again.
+func (s sweeper) strayLayers(known map[string]bool) error {
+	dirs, err := filepath.Glob(filepath.Join(s.Root, "snapshots", "snapshots", "[0-9]*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		if known[dir] {
+			continue
+		}
+		if err := os.Rename(dir, filepath.Join(filepath.Dir(dir), "stray-"+rand.Text())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
