@@ -71,7 +71,7 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, er
 	}
 	ch.devices.close()
 	c.Pid, c.Pidfd, c.Console = ch.pid, ch.pidfd, ch.console
-	c.Warnings = append(c.Warnings, ch.warnings...)
+	c.Warnings, ch.warnings = append(c.Warnings, ch.warnings...), nil
 	c.gate = &gate{runtime: r, child: ch, hooks: len(config.Hooks.Start) > 0}
 	return c, nil
 }

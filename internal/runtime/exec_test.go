@@ -244,7 +244,7 @@ func TestGateAcrossProcesses(t *testing.T) {
 		if err := c.Release(); err != nil {
 			t.Fatal(err)
 		}
-		if err := runtime.StartThrough(bounded(t), path); !tc.kind(err) {
+		if _, err := runtime.StartThrough(bounded(t), path); !tc.kind(err) {
 			t.Errorf("%s: %v", tc.command, err)
 		}
 		if code := wait(t, c.Pid); code != tc.code {

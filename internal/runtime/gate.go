@@ -54,27 +54,27 @@ func (c *Container) Abort() error {
 func (c *Container) Release() error { return c.gate.child.conn.Close() }
 
 // StartThrough starts a container that waits at the socket of CreateOptions.Gate.
-// Errors are as with Container.Start, but the init's parent reaps it.
-func StartThrough(ctx context.Context, socket string) error {
+// Warnings and errors are as with Container.Start, but the init's parent reaps it.
+func StartThrough(ctx context.Context, socket string) (warnings []string, err error) {
 	conn, err := dial(socket)
 	if errors.Is(err, unix.EAGAIN) {
-		return errdefs.ErrFailedPrecondition.WithMessage("the container is just being started by another command")
+		return nil, errdefs.ErrFailedPrecondition.WithMessage("the container is just being started by another command")
 	}
 	if err != nil {
-		return errdefs.ErrFailedPrecondition.WithMessage("the container does not wait for a start: " + err.Error())
+		return nil, errdefs.ErrFailedPrecondition.WithMessage("the container does not wait for a start: " + err.Error())
 	}
 	defer conn.Close()
 	// From here on it is this start or the end of the container: if we die, the
 	// init sees the end of the connection.
 	if err := os.Remove(socket); err != nil {
-		return fmt.Errorf("start container: %w", err)
+		return nil, fmt.Errorf("start container: %w", err)
 	}
 	c := &child{conn: conn}
 	if err := c.send(wire.Start, nil); err != nil {
-		return fmt.Errorf("start container: %w", err)
+		return nil, fmt.Errorf("start container: %w", err)
 	}
 	_, err = c.listen(ctx)
-	return err
+	return c.warnings, err
 }
 
 // Dismiss ends an init that waits at the socket, if any does.

@@ -25,12 +25,13 @@ func validateNetDevices(l *specs.Linux, p plan) error {
 	used := map[string]string{}
 	for _, host := range slices.Sorted(maps.Keys(l.NetDevices)) {
 		name := nameInside(l, host)
-		for _, n := range []string{host, name} {
+		// %d stands for a number, for the kernel as well.
+		for _, n := range []string{host, strings.Replace(name, "%d", "0", 1)} {
 			if n == "" || n == "." || n == ".." || len(n) >= unix.IFNAMSIZ || strings.ContainsAny(n, "/:% \t\n\v\f\r") {
-				return invalid("linux.netDevices[%q]: %q cannot be the name of a network device: use up to %d characters without spaces and any of / : %%", host, n, unix.IFNAMSIZ-1)
+				return invalid("linux.netDevices[%q]: %q cannot be the name of a network device: use up to %d characters without spaces and any of / : %%, but for one %%d", host, n, unix.IFNAMSIZ-1)
 			}
 		}
-		if other, ok := used[name]; ok {
+		if other, ok := used[name]; ok && !strings.Contains(name, "%d") {
 			return invalid("linux.netDevices: %q and %q would both be called %q", other, host, name)
 		}
 		used[name] = host
@@ -74,10 +75,9 @@ func moveNetDevices(l *specs.Linux, pid int, back *undo.Stack) (d *netDevices, e
 		return d, fmt.Errorf("open network namespace: %w", err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.NetDevices)) {
-		newName := nameInside(l, name)
-		moved, err := netdev.Move(d.host, name, d.inside, newName)
-		if moved {
-			d.moved = append(d.moved, [2]string{name, newName})
+		inside, err := netdev.Move(d.host, name, d.inside, nameInside(l, name))
+		if inside != "" {
+			d.moved = append(d.moved, [2]string{name, inside})
 		}
 		if err != nil {
 			return d, explainDevice(name, err)

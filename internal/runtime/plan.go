@@ -3,7 +3,6 @@ package runtime
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -91,16 +90,7 @@ func validate(spec *specs.Spec, p plan) error {
 	if err := cmp.Or(validateMounts(spec.Linux), validateUsers(spec.Linux, p), validateTimes(spec.Linux, p), validateNetDevices(spec.Linux, p)); err != nil {
 		return err
 	}
-	for key := range spec.Linux.Sysctl {
-		if strings.HasPrefix(key, "net.") && p.all&unix.CLONE_NEWNET == 0 {
-			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("sysctl %q is not allowed in the host's network namespace", key))
-		}
-		ipc := strings.HasPrefix(key, "kernel.msg") || strings.HasPrefix(key, "kernel.sem") || strings.HasPrefix(key, "kernel.shm") || strings.HasPrefix(key, "fs.mqueue.")
-		if ipc && p.all&unix.CLONE_NEWIPC == 0 {
-			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("sysctl %q is not allowed in the host's IPC namespace", key))
-		}
-	}
-	return nil
+	return validateSysctls(spec.Linux.Sysctl, p)
 }
 
 var propagations = []string{"", "private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"}
@@ -178,14 +168,6 @@ func absoluteSources(mounts []specs.Mount, bundle string) []specs.Mount {
 		out[i] = m
 	}
 	return out
-}
-
-func sysctls(m map[string]string) []wire.Sysctl {
-	var list []wire.Sysctl
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		list = append(list, wire.Sysctl{Name: name, Value: m[name]})
-	}
-	return list
 }
 
 // hostOf asks the host for no more than p needs.

@@ -94,6 +94,9 @@ func check(p *specs.Process) error {
 	if err := rlimits(p.Rlimits); err != nil {
 		return err
 	}
+	if _, _, err := Affinity(p.ExecCPUAffinity); err != nil {
+		return err
+	}
 	return capabilities(p.Capabilities)
 }
 

@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"unsafe"
@@ -114,16 +115,31 @@ func (s *starter) capabilities() (caps.Sets, error) {
 	sets := caps.Sets{Bounding: parse(c.Bounding), Effective: parse(c.Effective), Permitted: parse(c.Permitted),
 		Inheritable: parse(c.Inheritable), Ambient: parse(c.Ambient)}
 	if len(all) > 0 {
-		s.warn("unknown capabilities were ignored: %s", strings.Join(all, " "))
+		slices.Sort(all)
+		s.warn("process.capabilities: unknown, and left out: %s", strings.Join(slices.Compact(all), " "))
 	}
-	if missing := sets.Permitted &^ have; missing != 0 {
-		// What the caller lacks cannot be given; peers go on as well.
-		sets.Permitted &= have
-		sets.Effective &= have
-		sets.Ambient &= have
-		sets.Inheritable &= have | sets.Bounding
+	return s.granted(sets, have)
+}
+
+// granted are the sets without what the caller lacks, which is a warning and no
+// error.
+func (s *starter) granted(want caps.Sets, have caps.Set) (caps.Sets, error) {
+	got := want
+	got.Permitted &= have
+	got.Effective &= have
+	got.Ambient &= have
+	if want.Inheritable != 0 {
+		bounding, err := caps.Bounding()
+		if err != nil {
+			return caps.Sets{}, err
+		}
+		got.Inheritable &= bounding
+		got.Ambient &= bounding // it is within the inheritable set
 	}
-	return sets, nil
+	if missing := want.Permitted&^got.Permitted | want.Inheritable&^got.Inheritable; missing != 0 {
+		s.warn("process.capabilities: the runtime does not have, and cannot give: %s", missing)
+	}
+	return got, nil
 }
 
 // setUser changes the thread's user; package syscall's calls would change all

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -68,19 +67,8 @@ func setNames(host, domain string) error {
 // kernelSettings writes the sysctls and the process's own settings.
 func (s *starter) kernelSettings() error {
 	for _, sysctl := range s.config.Sysctl {
-		key, value := sysctl.Name, sysctl.Value
-		name := key
-		// net.ipv4.conf.eth0/1.x: a slash in a key stands for a dot in a name.
-		if !strings.Contains(key, "/") || strings.Index(key, ".") < strings.Index(key, "/") && strings.Contains(key, ".") {
-			name = strings.NewReplacer(".", "/", "/", ".").Replace(key)
-		}
-		for part := range strings.SplitSeq(name, "/") {
-			if part == ".." {
-				return &wire.Failure{Cause: wire.Invalid, Message: "sysctl " + key + " is not a name"}
-			}
-		}
-		if err := writeProc("/proc/sys/"+name, value); err != nil {
-			return fmt.Errorf("set sysctl %s=%s: %w", key, value, err)
+		if err := writeProc(sysctl.File, sysctl.Value); err != nil {
+			return fmt.Errorf("set sysctl %s=%s: %w", sysctl.Name, sysctl.Value, err)
 		}
 	}
 	return s.ownSettings()

@@ -102,9 +102,7 @@ func (e *env) make(s *state.State, o runtime.CreateOptions, gate bool) (*made, e
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range c.Warnings {
-		e.log.warn("%s", w)
-	}
+	e.log.warnings(c.Warnings)
 	e.log.debug("created container %s: process %d, cgroup %s", s.ID, c.Pid, c.CgroupPath)
 	return &made{Container: c, state: s, runtime: r}, nil
 }
@@ -203,7 +201,9 @@ func runStart(e *env, flags *flag.FlagSet, args []string) error {
 	if status := s.Status(); status != specs.StateCreated {
 		return fmt.Errorf("cannot start container %s: it is %s", id, status)
 	}
-	if err := runtime.StartThrough(context.Background(), s.Socket()); err != nil {
+	warnings, err := runtime.StartThrough(context.Background(), s.Socket())
+	e.log.warnings(warnings)
+	if err != nil {
 		return err
 	}
 	return e.poststart(s)
@@ -227,7 +227,10 @@ func runRun(e *env, flags *flag.FlagSet, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := m.Start(); err != nil {
+	created := len(m.Warnings)
+	err = m.Start()
+	e.log.warnings(m.Warnings[created:])
+	if err != nil {
 		e.poststop(m.state)
 		return errors.Join(err, m.state.Remove())
 	}

@@ -109,9 +109,7 @@ func (e *env) exec(o runtime.ExecOptions, f execFlags) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range p.Warnings {
-		e.log.warn("%s", w)
-	}
+	e.log.warnings(p.Warnings)
 	if err := f.give(p.Pid, p.Pidfd, p.Console); err != nil {
 		return errors.Join(err, end(p))
 	}

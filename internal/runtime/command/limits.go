@@ -43,9 +43,7 @@ func runUpdate(e *env, flags *flag.FlagSet, args []string) error {
 		return err
 	}
 	warnings, err := runtime.Update(context.Background(), s.Cgroup, s.Unit, resources)
-	for _, w := range warnings {
-		e.log.warn("%s", w)
-	}
+	e.log.warnings(warnings)
 	return err
 }
 

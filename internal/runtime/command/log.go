@@ -26,6 +26,12 @@ func (l *log) error(err error) {
 
 func (l *log) warn(format string, args ...any) { l.line("warning", format, args...) }
 
+func (l *log) warnings(list []string) {
+	for _, w := range list {
+		l.warn("%s", w)
+	}
+}
+
 func (l *log) debug(format string, args ...any) {
 	if l.verbose {
 		l.line("debug", format, args...)

@@ -138,6 +138,7 @@ func (c *Config) pack(p *packer) {
 	})
 	list(p, &c.Sysctl, func(p *packer, s *Sysctl) {
 		p.string(&s.Name)
+		p.string(&s.File)
 		p.string(&s.Value)
 	})
 	p.string(&c.Hostname)

@@ -112,7 +112,7 @@ type TimeOffset struct {
 }
 
 // Sysctl is a kernel parameter.
-type Sysctl struct{ Name, Value string }
+type Sysctl struct{ Name, File, Value string }
 
 // Join is a namespace to join by path.
 type Join struct {

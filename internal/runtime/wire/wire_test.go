@@ -35,7 +35,7 @@ func full() *Config {
 		},
 		ListenFDs: 2, NewNet: true, NewCgroup: true, CgroupV2: true, SharedMount: true,
 		User: true, UID: 11, GID: 12, Joined: true, NewTime: true, TimeOffsets: []TimeOffset{{"monotonic", -5, 6}},
-		Joins: []Join{{Flag: 1 << 30, Path: "/proc/1/ns/net"}}, Hostname: "h", Domainname: "d", Sysctl: []Sysctl{{"net.x", "1"}},
+		Joins: []Join{{Flag: 1 << 30, Path: "/proc/1/ns/net"}}, Hostname: "h", Domainname: "d", Sysctl: []Sysctl{{"net.x", "/proc/sys/net/x", "1"}},
 		Root: Root{
 			Path: "/r", Rootfs: &oci.Rootfs{Lowers: []string{"l"}, Upper: "u", Work: "w", Host: true, Hidden: []string{"/etc/shadow"}},
 			Readonly: true, Propagation: "rslave", Mounts: []specs.Mount{{Destination: "/d", Type: "bind", Source: "/s", Options: []string{"ro"},

@@ -65,6 +65,21 @@ func Current() (Set, error) {
 	return Set(d[0].Permitted) | Set(d[1].Permitted)<<32, nil
 }
 
+// Bounding returns the thread's bounding set.
+func Bounding() (s Set, err error) {
+	for i := range len(names) {
+		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(i), 0, 0, 0)
+		if err == unix.EINVAL {
+			break // above the last one that this kernel knows
+		}
+		if err != nil {
+			return 0, fmt.Errorf("get the bounding set: %w", err)
+		}
+		s |= Set(has) << i
+	}
+	return s, nil
+}
+
 // DropBounding takes everything but keep out of the thread's bounding set.
 func DropBounding(keep Set) error {
 	for i := range uintptr(64) {

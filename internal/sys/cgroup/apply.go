@@ -22,6 +22,11 @@ func (g *Group) limit(res *specs.LinuxResources, discard bool) ([]string, error)
 	if res == nil {
 		res = &specs.LinuxResources{}
 	}
+	if g.layout.mode == V2 && !discard {
+		if err := limit.Inconvertible(res); err != nil {
+			return nil, err
+		}
+	}
 	list, warnings, err := settings(g.layout.mode, res, limit.Current{})
 	if err != nil {
 		return nil, err

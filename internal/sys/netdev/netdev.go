@@ -9,8 +9,11 @@ package netdev
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,10 +21,21 @@ import (
 	"github.com/berth-containers/berth/internal/sys/netns"
 )
 
-// Move takes the device name out of from, into to, where it is called newName
-// and is up. After an error it may have moved all the same.
-func Move(from *os.File, name string, to *os.File, newName string) (moved bool, err error) {
+// Move takes the device name out of from, into to, and returns what it is called
+// there: newName, which may have one %d, for the first number that is free. It is up
+// then. After an error that comes with a name the device has moved all the same.
+func Move(from *os.File, name string, to *os.File, newName string) (inside string, err error) {
+	if strings.Contains(newName, "%d") {
+		err := netns.Do(to, func() (err error) {
+			newName, err = vacant(newName)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
 	var addresses [][]byte
+	lost := false
 	err = netns.Do(from, func() error {
 		s, err := dial()
 		if err != nil {
@@ -35,17 +49,72 @@ func Move(from *os.File, name string, to *os.File, newName string) (moved bool, 
 		if addresses, err = s.addresses(index); err != nil {
 			return fmt.Errorf("read the addresses of %s: %w", name, err)
 		}
-		link := attribute(linkMessage(index, false), unix.IFLA_IFNAME, append([]byte(newName), 0))
-		link = attribute(link, unix.IFLA_NET_NS_FD, binary.NativeEndian.AppendUint32(nil, uint32(to.Fd())))
-		if err := s.change(unix.RTM_NEWLINK, 0, link); err != nil {
+		if err := s.move(index, to, newName); err != nil {
+			_, gone := s.index(name)
+			lost = errors.Is(gone, unix.ENODEV)
 			return fmt.Errorf("move %s: %w", name, err)
 		}
 		return nil
 	})
-	if err != nil {
-		return false, err
+	switch {
+	case lost:
+		return "", errors.Join(fmt.Errorf("name it %s: %w", newName, err), giveBack(to, from, name, addresses))
+	case err != nil:
+		return "", err
 	}
-	return true, netns.Do(to, func() error { return settle(newName, addresses) })
+	return newName, netns.Do(to, func() error { return settle(newName, addresses) })
+}
+
+// giveBack is for a device that the kernel has moved before it refused the new name.
+func giveBack(from, to *os.File, name string, addresses [][]byte) error {
+	err := netns.Do(from, func() error {
+		s, err := dial()
+		if err != nil {
+			return err
+		}
+		defer unix.Close(s.fd)
+		index, err := s.index(name)
+		if err != nil {
+			return err
+		}
+		return s.move(index, to, name)
+	})
+	if err == nil {
+		err = netns.Do(to, func() error { return settle(name, addresses) })
+	}
+	if err != nil {
+		return fmt.Errorf("give %s back: %w", name, err)
+	}
+	return nil
+}
+
+// vacant puts the first number into pattern that makes an unused name.
+func vacant(pattern string) (string, error) {
+	s, err := dial()
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(s.fd)
+	for n := range maxNumber {
+		name := strings.Replace(pattern, "%d", strconv.Itoa(n), 1)
+		_, err := s.index(name)
+		if errors.Is(err, unix.ENODEV) {
+			return name, nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("name it %s: all of %d names are in use", pattern, maxNumber)
+}
+
+// maxNumber is that of the kernel's own choice of a name.
+const maxNumber = 32768
+
+func (s socket) move(index int, to *os.File, name string) error {
+	link := attribute(linkMessage(index, false), unix.IFLA_IFNAME, append([]byte(name), 0))
+	link = attribute(link, unix.IFLA_NET_NS_FD, binary.NativeEndian.AppendUint32(nil, uint32(to.Fd())))
+	return s.change(unix.RTM_NEWLINK, 0, link)
 }
 
 // settle gives a device its addresses and brings it up.

@@ -463,3 +463,21 @@ func TestCheckBeforeUpdate(t *testing.T) {
 		t.Errorf("the container is %s", s.Status)
 	}
 }
+
+func TestHugepageLimits(t *testing.T) {
+	b := newBundle(t, "/bin/sleep", "600")
+	b.spec.Linux.Resources.HugepageLimits = []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: 4 << 20}}
+	b.create()
+	var seen []string
+	for _, file := range []string{"hugetlb.2MB.rsvd.max", "hugetlb.2MB.max", "hugetlb.2MB.rsvd.limit_in_bytes", "hugetlb.2MB.limit_in_bytes"} {
+		if got, ok := b.knob(file); ok {
+			seen = append(seen, got)
+		}
+	}
+	if !slices.Contains(seen, "4194304") {
+		t.Errorf("the limits are %q, want 4194304 among them", seen)
+	}
+	b = newBundle(t)
+	b.spec.Linux.Resources.HugepageLimits = []specs.LinuxHugepageLimit{{Pagesize: "3MB", Limit: 4 << 20}}
+	b.fails("3MB")
+}

@@ -240,3 +240,9 @@ func TestPreservedDescriptors(t *testing.T) {
 		t.Errorf("descriptors %v, LISTEN_FDS=%s, LISTEN_PID=%s", r.Fds, fds, pid)
 	}
 }
+
+func TestBadExecCPUAffinity(t *testing.T) {
+	b := newBundle(t)
+	b.spec.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: "x-y"}
+	b.fails("x-y|execCPUAffinity")
+}

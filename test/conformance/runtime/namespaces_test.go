@@ -222,3 +222,23 @@ func TestExecJoinsAll(t *testing.T) {
 		})
 	}
 }
+
+func TestSysctl(t *testing.T) {
+	b := newBundle(t)
+	b.spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1", "kernel.msgmax": "4242", "net/ipv4/ip_unprivileged_port_start": "80", "fs.mqueue.msg_max": "9"}
+	b.expect([][2]string{
+		{"read,/proc/sys/net/ipv4/ip_forward", `"1\n"`},
+		{"read,/proc/sys/kernel/msgmax", `"4242\n"`},
+		{"read,/proc/sys/net/ipv4/ip_unprivileged_port_start", `"80\n"`},
+		{"read,/proc/sys/fs/mqueue/msg_max", `"9\n"`},
+	})
+	for key, want := range map[string]string{"vm.swappiness": "vm.swappiness", "kernel.panic": "kernel.panic", "net.nosuch.key": "nosuch", "../../etc/passwd": "passwd"} {
+		b := newBundle(t)
+		b.spec.Linux.Sysctl = map[string]string{key: "1"}
+		b.fails(want)
+	}
+	b = newBundle(t)
+	b.without(specs.NetworkNamespace)
+	b.spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
+	b.fails("net.ipv4.ip_forward")
+}

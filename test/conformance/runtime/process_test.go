@@ -225,3 +225,14 @@ func TestPersonality(t *testing.T) {
 	b.spec.Linux.Personality = &specs.LinuxPersonality{Domain: "LINUX64"}
 	b.fails("LINUX64")
 }
+
+// "Any value which cannot be mapped to a relevant kernel interface … MUST be
+// logged as a warning by the runtime."
+func TestUnknownCapabilityIsAWarning(t *testing.T) {
+	b := newBundle(t)
+	b.capable("CAP_FLY")
+	res := b.run()
+	if res.code != 0 || !strings.Contains(res.err, "CAP_FLY") {
+		t.Errorf("exit %d, says %q; want a warning that names CAP_FLY", res.code, res.err)
+	}
+}

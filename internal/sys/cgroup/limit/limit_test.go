@@ -182,6 +182,27 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+func TestInconvertible(t *testing.T) {
+	memory := func(m specs.LinuxMemory) specs.LinuxResources { return specs.LinuxResources{Memory: &m} }
+	for _, tt := range []struct {
+		res   specs.LinuxResources
+		field string
+	}{
+		{memory(specs.LinuxMemory{Swappiness: ptr[uint64](0)}), "memory.swappiness"},
+		{memory(specs.LinuxMemory{DisableOOMKiller: ptr(true)}), "memory.disableOOMKiller"},
+		{memory(specs.LinuxMemory{Kernel: ptr[int64](5)}), "memory.kernel"},
+		{memory(specs.LinuxMemory{KernelTCP: ptr[int64](5)}), "memory.kernelTCP"},
+		{specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{LeafWeight: ptr[uint16](10)}}, "blockIO.leafWeight"},
+		{memory(specs.LinuxMemory{DisableOOMKiller: ptr(false), Kernel: ptr[int64](-1), KernelTCP: ptr[int64](0)}), ""},
+		{specs.LinuxResources{}, ""},
+	} {
+		err := Inconvertible(&tt.res)
+		if (err == nil) != (tt.field == "") || err != nil && !strings.Contains(err.Error(), "linux.resources."+tt.field+" ") {
+			t.Errorf("%v, want one about %q", err, tt.field)
+		}
+	}
+}
+
 func TestOld(t *testing.T) {
 	const content = "8:0 rbps=1 wbps=max riops=max wiops=max\n8:16 rbps=max wbps=5 riops=max wiops=max\n"
 	list := ioV2(everything().BlockIO)

@@ -99,21 +99,29 @@ func orMax(n int64) string {
 	return fmt.Sprint(n)
 }
 
-// hugepages are the same on both but for a name. The limit on reservations, since
-// Linux 5.7, keeps a program from being killed at its first touch.
+// hugepages are the same on both but for a name, and on a hybrid host v2's
+// controller is the one that v1 has no hierarchy of. The limit on reservations,
+// since Linux 5.7, keeps a program from being killed at its first touch.
 func hugepages(limits []specs.LinuxHugepageLimit, suffix string) (list []Setting, err error) {
 	for _, l := range limits {
 		if l.Pagesize == "" || strings.ContainsAny(l.Pagesize, "/.") {
 			return nil, invalid("hugepage limit: page size %q is not such as 2MB", l.Pagesize)
 		}
-		s := Setting{Option: "hugepage limit " + l.Pagesize, Controller: "hugetlb",
-			File: "hugetlb." + l.Pagesize + suffix, Value: fmt.Sprint(l.Limit)}
-		list = append(list, s)
-		s.File, s.Optional = "hugetlb."+l.Pagesize+".rsvd"+suffix, true
-		list = append(list, s)
+		value := fmt.Sprint(l.Limit)
+		for _, kind := range []string{"", ".rsvd"} {
+			name := "hugetlb." + l.Pagesize + kind
+			s := Setting{Option: "hugepage limit " + l.Pagesize, Controller: "hugetlb", File: name + suffix, Value: value, Optional: kind != ""}
+			if suffix != hugeMax {
+				s.Other = &Alternative{name + hugeMax, value}
+			}
+			list = append(list, s)
+		}
 	}
 	return list, nil
 }
+
+// hugeMax ends the names of v2.
+const hugeMax = ".max"
 
 func rdma(limits map[string]specs.LinuxRdma) (list []Setting) {
 	for _, name := range sortedKeys(limits) {

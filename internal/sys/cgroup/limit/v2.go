@@ -36,7 +36,7 @@ func V2(res *specs.LinuxResources, now Current) (list []Setting, warnings []stri
 		warnings = append(warnings, noLeaves(res.BlockIO)...)
 		list = append(list, ioV2(res.BlockIO)...)
 	}
-	huge, err := hugepages(res.HugepageLimits, ".max")
+	huge, err := hugepages(res.HugepageLimits, hugeMax)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -45,6 +45,31 @@ func V2(res *specs.LinuxResources, now Current) (list []Setting, warnings []stri
 	list = append(list, network(res.Network)...)
 	unified, err := unified(res.Unified)
 	return append(list, unified...), warnings, err
+}
+
+// Inconvertible is an error if res has a field of v1 that nothing on v2
+// corresponds to; V2 warns of it in Docker's words.
+func Inconvertible(res *specs.LinuxResources) error {
+	refuse := func(field, next string) error {
+		return invalid("linux.resources.%s is a limit of cgroup v1, and this host has v2: %s", field, next)
+	}
+	m := res.Memory
+	if m == nil {
+		m = &specs.LinuxMemory{}
+	}
+	switch {
+	case m.Swappiness != nil:
+		return refuse("memory.swappiness", "take it out, or limit the swap")
+	case m.DisableOOMKiller != nil && *m.DisableOOMKiller:
+		return refuse("memory.disableOOMKiller", "take it out, or use unified memory.high in place of the limit")
+	case given(m.Kernel) && *m.Kernel > 0:
+		return refuse("memory.kernel", "take it out, the memory limit holds for the kernel's memory as well")
+	case given(m.KernelTCP) && *m.KernelTCP > 0:
+		return refuse("memory.kernelTCP", "take it out, the memory limit holds for TCP's memory as well")
+	case res.BlockIO != nil && len(noLeaves(res.BlockIO)) > 0:
+		return refuse("blockIO.leafWeight", "take it out, processes are only in groups without groups below")
+	}
+	return nil
 }
 
 // absent are the fields that nothing on v2 corresponds to.
