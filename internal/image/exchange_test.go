@@ -185,3 +185,41 @@ func TestPushMounts(t *testing.T) {
 		t.Errorf("%d requests sent blobs", n)
 	}
 }
+
+// What a name means in its registry is told without a trace in the store.
+func TestRemote(t *testing.T) {
+	ctx := context.Background()
+	r := registrytest.New(t, registrytest.OK)
+	plain := noise(t, 5, 1000)
+	packed := gzipped(t, plain)
+	one := publish(t, r, "one", false, plain, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: r.AddBlob(packed), Size: int64(len(packed))})
+	arm := one
+	arm.Platform = &ocispec.Platform{OS: "linux", Architecture: "arm64"}
+	about := one
+	about.Platform, about.Annotations = &ocispec.Platform{OS: "unknown", Architecture: "unknown"}, map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
+	b, err := json.Marshal(ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{one, arm, about}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := r.AddManifest("app", "many", ocispec.MediaTypeImageIndex, b)
+	artifact := r.AddManifest("app", "artifact", "application/vnd.example", []byte(`{}`))
+	s := newStore(t)
+	for tag, want := range map[string]struct {
+		digest    digest.Digest
+		platforms string
+		kind      func(error) bool
+	}{
+		"one":      {one.Digest, "[{amd64 linux  [] }]", nil},
+		"many":     {many, "[{amd64 linux  [] } {arm64 linux  [] }]", nil},
+		"artifact": {artifact, "[]", errdefs.IsInvalidArgument},
+		"none":     {"", "[]", errdefs.IsNotFound},
+	} {
+		desc, platforms, err := s.Remote(ctx, r.Host()+"/app:"+tag, Credentials{})
+		if desc.Digest != want.digest || fmt.Sprint(platforms) != want.platforms || (err == nil) != (want.kind == nil) || err != nil && !want.kind(err) {
+			t.Errorf("%s: %v %v %v", tag, desc, platforms, err)
+		}
+	}
+	if blobs, layers, _ := owned(t, s); blobs+layers != 0 {
+		t.Errorf("%d blobs and %d layers were stored", blobs, layers)
+	}
+}

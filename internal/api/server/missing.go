@@ -15,7 +15,6 @@ var missing = []Route{
 	{Method: "POST", Pattern: "/build", Operation: "ImageBuild"},
 	{Method: "GET", Pattern: "/images/{name}/attestations", Operation: "ImageAttestations"},
 	{Method: "GET", Pattern: "/images/search", Operation: "ImageSearch"},
-	{Method: "GET", Pattern: "/distribution/{name}/json", Operation: "DistributionInspect"},
 	{Method: "POST", Pattern: "/session", Operation: "Session"},
 	{Method: "POST", Pattern: "/grpc", Operation: "GRPC"},
 	{Method: "PUT", Pattern: "/volumes/{id}", Operation: "VolumeUpdate"},

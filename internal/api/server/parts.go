@@ -10,6 +10,7 @@ import (
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/api/types/volume"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/berth-containers/berth/internal/engine"
 	"github.com/berth-containers/berth/internal/image"
@@ -157,6 +158,7 @@ type imageCarrier interface {
 type registries interface {
 	Tags(ctx context.Context, repository string, c image.Credentials) ([]string, error)
 	Login(ctx context.Context, server string, c image.Credentials) error
+	Remote(ctx context.Context, ref string, c image.Credentials) (ocispec.Descriptor, []ocispec.Platform, error)
 }
 
 type imageReader interface {

@@ -57,6 +57,7 @@ func imageRoutes(e Engine, i Images) []Route {
 		{"GET", "/images/json", "ImageList", listImages(i, e), false},
 		{"POST", "/images/create", "ImageCreate", createImage(i, e), true},
 		{"GET", "/images/{name}/json", "ImageInspect", inspectImage(i), false},
+		{"GET", "/distribution/{name}/json", "DistributionInspect", inspectRemote(i), false},
 		{"GET", "/images/{name}/history", "ImageHistory", imageHistory(i), false},
 		{"POST", "/images/{name}/push", "ImagePush", pushImage(i, e), true},
 		{"POST", "/images/{name}/tag", "ImageTag", tagImage(i, e), false},

@@ -11,6 +11,7 @@ import (
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/moby/moby/api/types/registry"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/berth-containers/berth/internal/api/decode"
 	"github.com/berth-containers/berth/internal/api/stream"
@@ -160,6 +161,24 @@ func login(images registries) handler {
 			return err
 		}
 		return writeJSON(w, r, http.StatusOK, registry.AuthResponse{Status: "Login Succeeded"})
+	}
+}
+
+// inspectRemote tells what a name means in its registry.
+func inspectRemote(images registries) handler {
+	return func(w http.ResponseWriter, r *request) error {
+		creds, err := credentials(r)
+		if err != nil {
+			return err
+		}
+		desc, platforms, err := images.Remote(r.Context(), r.name, creds)
+		if err != nil {
+			return err
+		}
+		if platforms == nil {
+			platforms = []ocispec.Platform{}
+		}
+		return writeJSON(w, r, http.StatusOK, registry.DistributionInspect{Descriptor: desc, Platforms: platforms})
 	}
 }
 

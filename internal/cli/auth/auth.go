@@ -30,6 +30,9 @@ const hubServer = "https://index.docker.io/v1/"
 // helperWait bounds a credential helper, which may ask the user.
 const helperWait = 2 * time.Minute
 
+// notFound is what helpers say about what they have not.
+const notFound = "credentials not found"
+
 // Config is config.json.
 type Config struct {
 	DetachKeys   string
@@ -92,27 +95,57 @@ func hostOf(server string) string {
 	return host
 }
 
-// Lookup returns a registry's credentials; none is the zero value.
-func (c *Config) Lookup(ctx context.Context, host string) (registry.AuthConfig, error) {
+// Lookup returns the credentials for a registry, or for a repository of it
+// (HOST/PATH): those that are filed under the longest part of its name. None
+// is the zero value.
+func (c *Config) Lookup(ctx context.Context, place string) (registry.AuthConfig, error) {
+	host, path, _ := strings.Cut(place, "/")
 	server := Server(host)
 	if helper := c.helper(host); helper != "" {
 		return ask(ctx, helper, server)
 	}
-	for key, a := range c.auths {
-		if key != server && Server(key) != server {
-			continue
+	best, found := "", -1
+	for key := range c.auths {
+		if rank := rank(key, server, path); rank > found || rank == found && rank >= 0 && key < best {
+			best, found = key, rank
 		}
-		if a.Auth != "" {
-			user, password, err := decode(a.Auth)
-			if err != nil {
-				return a, fmt.Errorf("read the credentials of %s in %s: %w", key, c.path, err)
-			}
-			a.Username, a.Password, a.Auth = user, password, ""
-		}
-		a.ServerAddress = server
-		return a, nil
 	}
-	return registry.AuthConfig{}, nil
+	if found < 0 {
+		return registry.AuthConfig{}, nil
+	}
+	a := c.auths[best]
+	if a.Auth != "" {
+		user, password, err := decode(a.Auth)
+		if err != nil {
+			return a, fmt.Errorf("read the credentials of %s in %s: %w", best, c.path, err)
+		}
+		a.Username, a.Password, a.Auth = user, password, ""
+	}
+	a.ServerAddress = server
+	return a, nil
+}
+
+// rank says how well a key of the file fits a repository: -1 not at all, 0 as
+// an address of the registry, 1 as the registry's own name, more the longer the
+// part of the path is that it names.
+func rank(key, server, path string) int {
+	if key == server {
+		return 1
+	}
+	if Server(key) != server {
+		return -1
+	}
+	if strings.Contains(key, "://") { // an address: https://HOST/v1/
+		return 0
+	}
+	_, of, _ := strings.Cut(strings.TrimSuffix(key, "/"), "/")
+	switch {
+	case of == "", of == "v1", of == "v2":
+		return 0
+	case path == of, strings.HasPrefix(path, of+"/"):
+		return 1 + len(of)
+	}
+	return -1
 }
 
 func (c *Config) helper(host string) string {
@@ -141,7 +174,7 @@ func decode(auth string) (user, password string, err error) {
 // tells which.
 func (c *Config) Store(ctx context.Context, host string, a registry.AuthConfig) (plain bool, err error) {
 	server := Server(host)
-	if helper := c.helper(host); helper != "" {
+	if helper := c.helper(hostOf(host)); helper != "" {
 		secret := map[string]string{"ServerURL": server, "Username": a.Username, "Secret": a.Password}
 		if a.IdentityToken != "" {
 			secret["Username"], secret["Secret"] = "<token>", a.IdentityToken
@@ -159,21 +192,26 @@ func (c *Config) Store(ctx context.Context, host string, a registry.AuthConfig) 
 }
 
 // Erase forgets a registry's credentials and reports whether there were any.
+// Those of parts of it stay.
 func (c *Config) Erase(ctx context.Context, host string) (bool, error) {
 	server := Server(host)
-	if helper := c.helper(host); helper != "" {
-		_, err := run(ctx, helper, "erase", []byte(server))
-		return err == nil, err
-	}
 	found := false
+	if helper := c.helper(hostOf(host)); helper != "" {
+		_, err := run(ctx, helper, "erase", []byte(server))
+		if err != nil && !strings.Contains(err.Error(), notFound) {
+			return false, err
+		}
+		found = err == nil
+	}
+	filed := false
 	for key := range c.auths {
-		if key == server || Server(key) == server {
+		if rank(key, server, "") >= 0 {
 			delete(c.auths, key)
-			found = true
+			filed = true
 		}
 	}
-	if !found {
-		return false, nil
+	if !filed {
+		return found, nil
 	}
 	return true, c.save()
 }
@@ -215,7 +253,7 @@ func Header(a registry.AuthConfig) (string, error) {
 func ask(ctx context.Context, helper, server string) (registry.AuthConfig, error) {
 	out, err := run(ctx, helper, "get", []byte(server))
 	if err != nil {
-		if strings.Contains(err.Error(), "credentials not found") {
+		if strings.Contains(err.Error(), notFound) {
 			err = nil
 		}
 		return registry.AuthConfig{}, err

@@ -76,6 +76,48 @@ func TestHelper(t *testing.T) {
 	}
 }
 
+func TestPlaces(t *testing.T) {
+	dir := t.TempDir()
+	ctx := context.Background()
+	text := `{"auths":{"r.example":{"auth":"aG9zdDpw"},"r.example/team":{"auth":"dGVhbTpw"},"r.example/team/app":{"auth":"YXBwOnA="},
+		"only.example/team":{"auth":"dGVhbTpw"},"https://old.example/v1/":{"auth":"b2xkOnA="},"token.example":{"auth":"bWU6","identitytoken":"t"},
+		"broken.example":{"auth":"%"}},"credHelpers":{"helped.example":"none"}}`
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	helper := "#!/bin/sh\necho 'credentials not found in native keychain'\nexit 1\n"
+	if err := os.WriteFile(filepath.Join(dir, "docker-credential-none"), []byte(helper), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	c, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for place, want := range map[string]string{
+		"r.example": "host", "r.example/other": "host", "r.example/team": "team", "r.example/teams": "host", "r.example/team/a": "team",
+		"r.example/team/app": "app", "r.example/team/app/x": "app", "only.example": "", "only.example/x": "", "only.example/team/x": "team",
+		"old.example/x": "old", "token.example/x": "me", "helped.example/x": "",
+	} {
+		a, err := c.Lookup(ctx, place)
+		if err != nil || a.Username != want || (place == "token.example/x") != (a.IdentityToken == "t") {
+			t.Errorf("%s: %+v, %v", place, a, err)
+		}
+	}
+	if _, err := c.Lookup(ctx, "broken.example/x"); err == nil || !strings.Contains(err.Error(), "broken.example") {
+		t.Errorf("broken: %v", err)
+	}
+	if found, err := c.Erase(ctx, "helped.example"); found || err != nil {
+		t.Errorf("Erase = %v, %v", found, err)
+	}
+	if found, err := c.Erase(ctx, "r.example"); !found || err != nil {
+		t.Errorf("Erase = %v, %v", found, err)
+	}
+	if a, err := c.Lookup(ctx, "r.example/team"); err != nil || a.Username != "team" {
+		t.Errorf("what is of a part went too: %+v, %v", a, err)
+	}
+}
+
 func TestBrokenFileIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "config.json")

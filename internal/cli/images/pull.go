@@ -45,7 +45,7 @@ func Pull(ctx context.Context, e *env.Env, image string, o PullOptions) error {
 	if o.Platform != "" {
 		query.Set("platform", o.Platform)
 	}
-	header, err := credentials(ctx, e, n.Registry())
+	header, err := credentials(ctx, e, n.Place())
 	if err != nil {
 		return err
 	}
@@ -57,13 +57,13 @@ func Pull(ctx context.Context, e *env.Env, image string, o PullOptions) error {
 	return progress.Show(o.Progress, answer, nil)
 }
 
-// credentials are the header with what is known for a registry.
-func credentials(ctx context.Context, e *env.Env, host string) (http.Header, error) {
+// credentials are the header with what is known for a repository.
+func credentials(ctx context.Context, e *env.Env, place string) (http.Header, error) {
 	config, err := auth.Load(e.ConfigDir)
 	if err != nil {
 		return nil, err
 	}
-	known, err := config.Lookup(ctx, host)
+	known, err := config.Lookup(ctx, place)
 	if err != nil {
 		return nil, err
 	}

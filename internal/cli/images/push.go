@@ -62,7 +62,7 @@ func push(cmd *cobra.Command, e *env.Env, image string, all bool, platform strin
 	if platform != "" {
 		query.Set("platform", platform)
 	}
-	header, err := credentials(cmd.Context(), e, n.Registry())
+	header, err := credentials(cmd.Context(), e, n.Place())
 	if err != nil {
 		return err
 	}

@@ -34,8 +34,8 @@ func (n Name) Registry() string {
 	return host
 }
 
-// Full is the name with registry and tag, as pull prints it.
-func (n Name) Full() string {
+// Place is the repository with its registry.
+func (n Name) Place() string {
 	s := n.Repository
 	if n.Registry() == Hub && !strings.HasPrefix(s, Hub+"/") {
 		if !strings.Contains(s, "/") {
@@ -43,6 +43,12 @@ func (n Name) Full() string {
 		}
 		s = Hub + "/" + s
 	}
+	return s
+}
+
+// Full is the name with registry and tag, as pull prints it.
+func (n Name) Full() string {
+	s := n.Place()
 	switch {
 	case n.Digest != "":
 		return s + "@" + n.Digest
