@@ -65,6 +65,8 @@ type Image struct {
 	History    []ocispec.History
 	Author     string
 	Host       bool // it is the image "host"
+
+	listed ocispec.Descriptor // in the layout's index.json
 }
 
 // Credentials for a registry; the zero value is anonymous.

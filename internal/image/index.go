@@ -25,7 +25,7 @@ func (s *catalogue) writeIndex(v *view) error {
 		if v.byName[r.Name] == nil {
 			continue
 		}
-		d := r.Target
+		d := v.known[readingOf(r).Key()].listed
 		d.Annotations = map[string]string{}
 		if !strings.HasPrefix(r.Name, name.Dangling) {
 			text, _ := name.Familiar(r.Name)

@@ -100,6 +100,10 @@ func (s *catalogue) describe(ctx context.Context, r images.Image, old *view) (Im
 	if p.Config.Created != nil {
 		img.Created = *p.Config.Created
 	}
+	if img.listed, err = manifest.Listed(ctx, s.depot, readingOf(r)); err != nil {
+		s.depot.Log.Warn("list image in index.json as it came", "image", r.Name, "error", err)
+		img.listed = manifest.Bare(r.Target)
+	}
 	img.LayerBytes, err = s.bytes(ctx, p)
 	for _, n := range img.LayerBytes {
 		img.Bytes += n

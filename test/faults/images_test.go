@@ -31,12 +31,20 @@ type front struct {
 	server *httptest.Server
 	behave atomic.Pointer[http.HandlerFunc]
 	next   http.Handler
-	sent   atomic.Int64 // bytes of blobs, and what was to be sent when the limit came
+	weir   atomic.Pointer[weir]
 	total  atomic.Int64 // bytes of blobs that went out, over all
-	limit  atomic.Int64 // of sent: at it the front falls silent
-	silent chan struct{}
-	once   *sync.Once
 }
+
+// weir lets so many bytes of blobs through and then falls silent.
+type weir struct {
+	limit  int64
+	sent   atomic.Int64
+	silent chan struct{}
+	once   sync.Once
+}
+
+// sent is the bytes of blobs since the last hold or release.
+func (f *front) sent() int64 { return f.weir.Load().sent.Load() }
 
 func newFront(t *testing.T, registry string) *front {
 	t.Helper()
@@ -61,10 +69,9 @@ func newFront(t *testing.T, registry string) *front {
 // hold makes the front fall silent after so many bytes of blobs, and returns
 // what is closed then.
 func (f *front) hold(bytes int64) <-chan struct{} {
-	f.silent, f.once = make(chan struct{}), new(sync.Once)
-	f.sent.Store(0)
-	f.limit.Store(bytes)
-	return f.silent
+	w := &weir{limit: bytes, silent: make(chan struct{})}
+	f.weir.Store(w)
+	return w.silent
 }
 
 func (f *front) release() { f.hold(1 << 62) }
@@ -89,11 +96,11 @@ type counted struct {
 }
 
 func (c *counted) Write(b []byte) (int, error) {
-	if c.f.sent.Add(int64(len(b))) > c.f.limit.Load() {
+	if w := c.f.weir.Load(); w.sent.Add(int64(len(b))) > w.limit {
 		if flusher, ok := c.ResponseWriter.(http.Flusher); ok {
 			flusher.Flush()
 		}
-		c.f.once.Do(func() { close(c.f.silent) })
+		w.once.Do(func() { close(w.silent) })
 		<-c.r.Context().Done() // until the client gives up
 		panic(http.ErrAbortHandler)
 	}
@@ -234,7 +241,7 @@ func TestInterruptedPull(t *testing.T) {
 	}
 	f.release()
 	e.OK("pull", ref)
-	if got := f.sent.Load(); got >= total*3/4 {
+	if got := f.sent(); got >= total*3/4 {
 		t.Errorf("the second pull fetched %d bytes of %d: it did not resume", got, total)
 	}
 	shrunk(t, e, 2*total)
@@ -266,7 +273,7 @@ func TestRegistryDiesWhilePulling(t *testing.T) {
 	f.set(nil)
 	f.release()
 	e.OK("pull", "-q", ref)
-	if got := f.sent.Load(); got >= total*3/4 {
+	if got := f.sent(); got >= total*3/4 {
 		t.Errorf("the second pull fetched %d bytes of %d: it did not resume", got, total)
 	}
 	shrunk(t, e, 2*total)
@@ -289,7 +296,7 @@ func TestPullAndRemoveTogether(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	if got := f.sent.Load(); got > total*5/4 {
+	if got := f.sent(); got > total*5/4 {
 		t.Errorf("three pulls at once fetched %d bytes of %d", got, total)
 	}
 	for range 5 {

@@ -21,38 +21,35 @@ func TestPullKilledOften(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	broken := map[string]func(){
+	breaks := map[string]func(){
 		"engine":   func() { e.Kill(); e.Start() },
-		"registry": func() { registry.Kill(); f.server.CloseClientConnections() },
-		"network":  func() { f.set(status(503, "")); f.server.CloseClientConnections() },
+		"registry": func() { registry.Kill(); f.server.CloseClientConnections(); registry.Start() },
+		"network":  func() { f.server.CloseClientConnections() },
 	}
+	next := func() <-chan struct{} { return f.hold(random.Int64N(total * 16 / 10 / kills)) }
+	silent := next()
+	ended := pull(t, e, ref)
 	for n := range kills {
-		what := []string{"engine", "registry", "network"}[n%3]
-		silent := f.hold(random.Int64N(total * 16 / 10 / kills))
-		pull := e.Command("berth", "pull", "-q", ref)
-		if err := pull.Start(); err != nil {
-			t.Fatal(err)
+		for waiting := true; waiting; {
+			select {
+			case <-silent:
+				waiting = false
+			case err := <-ended:
+				if err == nil {
+					t.Fatalf("the pull succeeds before kill %d", n)
+				}
+				ended = pull(t, e, ref) // it gave up, or its engine is another one
+			}
 		}
-		ended := make(chan error, 1)
-		go func() { ended <- pull.Wait() }()
-		select {
-		case <-silent:
-		case err := <-ended:
-			t.Fatalf("the pull ended before kill %d: %v", n, err)
-		}
-		broken[what]()
-		if err := <-ended; err == nil {
-			t.Errorf("kill %d: the pull succeeds without its %s", n, what)
-		}
-		if what == "registry" {
-			registry.Start()
-		}
-		f.set(nil)
+		silent = next()
+		breaks[[]string{"engine", "registry", "network"}[n%3]]()
 		if strings.Contains(e.OK("images"), "big") {
 			t.Fatalf("kill %d: an image appeared", n)
 		}
 	}
 	f.release()
+	f.server.CloseClientConnections() // those that are silent
+	<-ended
 	e.OK("pull", "-q", ref)
 	valid(t, e, ref)
 	sent := f.total.Load()
@@ -66,4 +63,16 @@ func TestPullKilledOften(t *testing.T) {
 	}
 	e.OK("rmi", ref)
 	shrunk(t, e, 0)
+}
+
+// pull starts a pull; its end comes through the channel.
+func pull(t *testing.T, e *harness.Engine, ref string) <-chan error {
+	t.Helper()
+	cmd := e.Command("berth", "pull", "-q", ref)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	return ended
 }
