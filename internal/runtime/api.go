@@ -9,6 +9,7 @@
 package runtime
 
 import (
+	"context"
 	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -73,6 +74,8 @@ type Container struct {
 
 	unit string // systemd's, that keeps the cgroup
 	gate *gate
+	// uncover takes the mounts away, if they are in the runtime's own namespace.
+	uncover func(context.Context) error
 }
 
 // ExecOptions describe one more process in a running container.

@@ -49,6 +49,12 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, er
 	if p.clone&unix.CLONE_NEWUSER != 0 {
 		s.users = &idMap{o.Spec.Linux.UIDMappings, o.Spec.Linux.GIDMappings}
 	}
+	if config.Root.Inherited {
+		if c.uncover, err = uncoverer(config.Root.Path); err != nil {
+			return nil, err
+		}
+		back.Add(c.uncover)
+	}
 	ch, warnings, err := r.begin(ctx, o, s, config, &back)
 	if err != nil {
 		return nil, err

@@ -46,7 +46,11 @@ func (c *Container) Abort() error {
 	if c.Mounts != nil {
 		c.Mounts.Close()
 	}
-	return errors.Join(c.gate.child.kill(context.Background()), c.removeCgroup())
+	err := errors.Join(c.gate.child.kill(context.Background()), c.removeCgroup())
+	if c.uncover != nil {
+		err = errors.Join(err, c.uncover(context.Background()))
+	}
+	return err
 }
 
 // Release leaves a container that was created with a Gate to StartThrough; its

@@ -60,6 +60,9 @@ func newPlan(spec *specs.Spec) (plan, error) {
 		if p.all&flag != 0 {
 			return p, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("the %s namespace is named twice", ns.Type))
 		}
+		if flag == unix.CLONE_NEWNS && isOwnMounts(ns.Path) {
+			continue // as if it were not named
+		}
 		p.all |= flag
 		switch {
 		case ns.Path != "" && flag == unix.CLONE_NEWPID:
@@ -74,8 +77,8 @@ func newPlan(spec *specs.Spec) (plan, error) {
 			p.clone |= flag
 		}
 	}
-	if p.all&unix.CLONE_NEWNS == 0 {
-		return p, errdefs.ErrInvalidArgument.WithMessage("a container needs a mount namespace: add one to linux.namespaces")
+	if p.all&unix.CLONE_NEWNS == 0 && p.all&unix.CLONE_NEWUSER != 0 {
+		return p, invalid("linux.namespaces has a user namespace but no mount namespace, where its users could mount the root: add one")
 	}
 	return p, validate(spec, p)
 }
@@ -126,10 +129,9 @@ func (r *Runtime) config(o CreateOptions, p plan) (*wire.Config, error) {
 		NewTime: p.time, TimeOffsets: timeOffsets(l),
 		Joins: p.joins, NewNet: p.clone&unix.CLONE_NEWNET != 0, NewCgroup: p.cgroup, CgroupV2: r.unified(),
 		Hostname: o.Spec.Hostname, Domainname: o.Spec.Domainname, Sysctl: sysctls(l.Sysctl),
-		SharedMount: p.clone&unix.CLONE_NEWNS == 0,
 		Root: wire.Root{Rootfs: o.Rootfs, Propagation: l.RootfsPropagation, Mounts: o.Spec.Mounts,
 			Devices: l.Devices, Masked: l.MaskedPaths, ReadOnly: l.ReadonlyPaths,
-			Label: l.MountLabel, NoPivot: o.NoPivot, Mapped: o.Rootfs != nil && p.all&unix.CLONE_NEWUSER != 0, SharedPid: p.all&unix.CLONE_NEWPID == 0},
+			Label: l.MountLabel, NoPivot: o.NoPivot, Mapped: o.Rootfs != nil && p.all&unix.CLONE_NEWUSER != 0, SharedPid: p.all&unix.CLONE_NEWPID == 0, Inherited: p.all&unix.CLONE_NEWNS == 0},
 	}
 	if root := o.Spec.Root; root != nil {
 		c.Root.Readonly = root.Readonly
@@ -138,7 +140,10 @@ func (r *Runtime) config(o CreateOptions, p plan) (*wire.Config, error) {
 			c.Root.Path = filepath.Join(o.Bundle, c.Root.Path)
 		}
 	}
-	if c.Root.Path == "" && o.Rootfs == nil && !c.SharedMount {
+	if c.Root.Inherited && o.Rootfs != nil {
+		return nil, invalid("an image as the root needs a mount namespace: add one to linux.namespaces")
+	}
+	if c.Root.Path == "" && o.Rootfs == nil {
 		return nil, errdefs.ErrInvalidArgument.WithMessage("the container has no root file system: set root.path")
 	}
 	if c.Hooks, err = containerHooks(o); err != nil {

@@ -214,15 +214,6 @@ func (s *starter) create() error {
 // mounts builds the root, first what has nothing to do with the cgroup.
 func (s *starter) mounts() error {
 	c := &s.config
-	if c.SharedMount {
-		if err := s.joined(); err != nil {
-			return err
-		}
-		if err := s.kernelSettings(); err != nil {
-			return err
-		}
-		return s.createHooks()
-	}
 	b, err := rootfs.Begin(&c.Root, s.ask)
 	if err != nil {
 		return err
@@ -316,8 +307,8 @@ func (s *starter) enter() error {
 		}
 		isRoot = !chrooted
 	}
-	if err := unix.Setns(wire.Extra, s.config.ExecFlags); err != nil {
-		return fmt.Errorf("join the container's namespaces: %w", err)
+	if err := s.joinContainer(); err != nil {
+		return err
 	}
 	// To join the mount namespace leads to its root. That is the container's, also
 	// when its first process has chosen another one for itself, unless the
@@ -336,15 +327,24 @@ func (s *starter) enter() error {
 // entered is the rest if the runtime joined the mount namespace: the working
 // directory is its root.
 func (s *starter) entered() error {
-	if s.config.ExecFlags != 0 {
-		if err := unix.Setns(wire.Extra, s.config.ExecFlags); err != nil {
-			return fmt.Errorf("join the container's namespaces: %w", err)
-		}
+	if err := s.joinContainer(); err != nil {
+		return err
 	}
 	if err := s.console(); err != nil {
 		return err
 	}
 	return s.workingDir()
+}
+
+// joinContainer joins those of its namespaces that are left.
+func (s *starter) joinContainer() error {
+	if s.config.ExecFlags == 0 {
+		return nil
+	}
+	if err := unix.Setns(wire.Extra, s.config.ExecFlags); err != nil {
+		return fmt.Errorf("join the container's namespaces: %w", err)
+	}
+	return nil
 }
 
 // chrooted is whether this process began in another root than that of its mount

@@ -118,28 +118,31 @@ func (s *starter) capabilities() (caps.Sets, error) {
 		slices.Sort(all)
 		s.warn("process.capabilities: unknown, and left out: %s", strings.Join(slices.Compact(all), " "))
 	}
-	return s.granted(sets, have)
-}
-
-// granted are the sets without what the caller lacks, which is a warning and no
-// error.
-func (s *starter) granted(want caps.Sets, have caps.Set) (caps.Sets, error) {
-	got := want
-	got.Permitted &= have
-	got.Effective &= have
-	got.Ambient &= have
-	if want.Inheritable != 0 {
-		bounding, err := caps.Bounding()
-		if err != nil {
-			return caps.Sets{}, err
-		}
-		got.Inheritable &= bounding
-		got.Ambient &= bounding // it is within the inheritable set
+	got, err := granted(sets, have)
+	if err != nil {
+		return caps.Sets{}, err
 	}
-	if missing := want.Permitted&^got.Permitted | want.Inheritable&^got.Inheritable; missing != 0 {
+	if missing := sets.Permitted&^got.Permitted | sets.Inheritable&^got.Inheritable; missing != 0 {
 		s.warn("process.capabilities: the runtime does not have, and cannot give: %s", missing)
 	}
 	return got, nil
+}
+
+// granted are the sets without what the caller lacks.
+func granted(sets caps.Sets, have caps.Set) (caps.Sets, error) {
+	sets.Permitted &= have
+	sets.Effective &= have
+	sets.Ambient &= have
+	if sets.Inheritable == 0 {
+		return sets, nil
+	}
+	bounding, err := caps.Bounding()
+	if err != nil {
+		return caps.Sets{}, err
+	}
+	sets.Inheritable &= bounding
+	sets.Ambient &= bounding // it is within the inheritable set
+	return sets, nil
 }
 
 // setUser changes the thread's user; package syscall's calls would change all

@@ -55,6 +55,9 @@ func (e *env) create(id string, f createFlags, gate, detach bool) (_ *made, err 
 	if err := e.take(s); err != nil {
 		return nil, err
 	}
+	if err := cover(s, o.Spec); err != nil {
+		return nil, errors.Join(err, s.Remove())
+	}
 	// What has to do with our side is done while the init makes the container.
 	o.Started = func(pid int) error { return keep(s, pid, text, o.Spec.Hooks != nil) }
 	o.HoldMounts = !detach
@@ -168,6 +171,18 @@ func (e *env) take(s *state.State) error {
 		return errors.Join(err, s.Remove())
 	}
 	return nil
+}
+
+// cover notes that the mounts will be in our own namespace.
+func cover(s *state.State, spec *specs.Spec) error {
+	if spec.Linux == nil || spec.Root == nil || !runtime.InheritsMounts(spec.Linux) {
+		return nil
+	}
+	before, err := runtime.RootMount(s.Rootfs)
+	if err != nil {
+		return err
+	}
+	return s.Cover(before)
 }
 
 // unused refuses a cgroup with processes in it, before the state says that it is

@@ -83,6 +83,11 @@ func (e *env) destroy(s *state.State) error {
 			return fmt.Errorf("remove cgroup %s: %w", s.Cgroup, err)
 		}
 	}
+	if rootfs, before, ok := s.Covered(); ok {
+		if err := runtime.Uncover(rootfs, before); err != nil {
+			return err
+		}
+	}
 	if err := removeResctrl(s); err != nil {
 		return err
 	}

@@ -33,10 +33,13 @@ type Builder struct {
 // first that shows the cgroup. What needs the host's privileges is asked for.
 func Begin(spec *wire.Root, ask Ask) (*Builder, error) {
 	b := &Builder{spec: spec, ask: ask, root: -1, late: len(spec.Mounts)}
-	if err := mount.SetPropagation(hostPropagation(spec.Propagation)); err != nil {
+	attach := b.attachRoot
+	if spec.Inherited {
+		attach = b.coverRoot
+	} else if err := mount.SetPropagation(hostPropagation(spec.Propagation)); err != nil {
 		return nil, fmt.Errorf("set propagation of the mounts: %w", err)
 	}
-	if err := b.attachRoot(); err != nil {
+	if err := attach(); err != nil {
 		return nil, err
 	}
 	for i, m := range spec.Mounts {
@@ -125,6 +128,9 @@ func (b *Builder) Finish() error {
 }
 
 func (b *Builder) enter() error {
+	if b.spec.Inherited {
+		return mount.ChrootTo(b.root, "")
+	}
 	if !b.spec.NoPivot {
 		return mount.PivotTo(b.root)
 	}

@@ -122,7 +122,7 @@ func (c *Config) pack(p *packer) {
 	integer(p, &c.Doors)
 	list(p, &c.Preserved, integer[int])
 	integer(p, &c.ListenFDs)
-	for _, b := range []*bool{&c.Gate, &c.User, &c.Joined, &c.NewTime, &c.NewNet, &c.NewCgroup, &c.CgroupV2, &c.SharedMount} {
+	for _, b := range []*bool{&c.Gate, &c.User, &c.Joined, &c.NewTime, &c.NewNet, &c.NewCgroup, &c.CgroupV2} {
 		p.bool(b)
 	}
 	integer(p, &c.UID)
@@ -183,6 +183,7 @@ func (r *Root) pack(p *packer) {
 	p.bool(&r.Mapped)
 	p.bool(&r.InPlace)
 	p.bool(&r.SharedPid)
+	p.bool(&r.Inherited)
 }
 
 func packMapping(p *packer, m *specs.LinuxIDMapping) {

@@ -87,7 +87,6 @@ type Config struct {
 	Hostname    string
 	Domainname  string
 	Sysctl      []Sysctl
-	SharedMount bool // the mount namespace is another's: nothing is mounted
 	Root        Root
 	Hooks       ContainerHooks
 	KeepKeyring bool // stay in the session keyring of the caller
@@ -141,6 +140,9 @@ type Root struct {
 	InPlace bool
 	// SharedPid says that the pid namespace is not the container's own.
 	SharedPid bool
+	// Inherited says that the mount namespace is the runtime's: nothing may change
+	// there but what lies on Path.
+	Inherited bool
 }
 
 // Cause sorts failures.

@@ -33,7 +33,7 @@ func full() *Config {
 			IOPriority: 7, Affinity: process.Mask{8, 9}, Memory: &process.MemoryPolicy{Mode: 10, Nodes: process.Mask{11}},
 			Personality: ptr(uint32(12)), Label: process.Label{AppArmor: "a", SELinux: "s"},
 		},
-		ListenFDs: 2, NewNet: true, NewCgroup: true, CgroupV2: true, SharedMount: true,
+		ListenFDs: 2, NewNet: true, NewCgroup: true, CgroupV2: true,
 		User: true, UID: 11, GID: 12, Joined: true, NewTime: true, TimeOffsets: []TimeOffset{{"monotonic", -5, 6}},
 		Joins: []Join{{Flag: 1 << 30, Path: "/proc/1/ns/net"}}, Hostname: "h", Domainname: "d", Sysctl: []Sysctl{{"net.x", "/proc/sys/net/x", "1"}},
 		Root: Root{

@@ -11,7 +11,7 @@ import (
 // ChrootTo makes the mount root, which lies on the caller's "/", the root without
 // a pivot. What lies under it stays and is out of reach; only the proc and sysfs
 // mounts must go, since the kernel lets a user namespace mount anew what it has
-// in full somewhere. table is /proc/self/mountinfo.
+// in full somewhere. table is /proc/self/mountinfo; without it they stay too.
 func ChrootTo(root int, table string) error {
 	points := map[string]string{}
 	for line := range strings.Lines(table) {

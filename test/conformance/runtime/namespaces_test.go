@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -241,4 +242,101 @@ func TestSysctl(t *testing.T) {
 	b.without(specs.NetworkNamespace)
 	b.spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
 	b.fails("net.ipv4.ip_forward")
+}
+
+// Without any namespace, the mount namespace too is the runtime's.
+func TestNoNamespaces(t *testing.T) {
+	b := newBundle(t, "/bin/sleep", "600")
+	b.spec.Linux.Namespaces, b.spec.Hostname, b.spec.Mounts = nil, "", nil
+	b.spec.Linux.MaskedPaths, b.spec.Linux.ReadonlyPaths = nil, nil
+	b.start()
+	pid := b.stateOf().Pid
+	for _, k := range kinds {
+		if got, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, k.file)); got != own(k.file) {
+			t.Errorf("%s is %s, the runtime's is %s", k.file, got, own(k.file))
+		}
+	}
+	if root, _ := os.Readlink(fmt.Sprintf("/proc/%d/root", pid)); root != b.rootfs {
+		t.Errorf("the root is %s, want %s", root, b.rootfs)
+	}
+	b.stopped("KILL")
+}
+
+func TestJoinedNamespaces(t *testing.T) {
+	for kind, k := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			b := newBundle(t)
+			var pid int
+			switch kind {
+			case specs.UserNamespace:
+				pid = b.sleeper(k.flag, syscall.SysProcIDMap{ContainerID: 0, HostID: 100000, Size: 65536})
+				b.must(os.Chown(b.rootfs, 100000, 100000))
+			default:
+				pid = b.sleeper(k.flag)
+			}
+			path := fmt.Sprintf("/proc/%d/ns/%s", pid, k.file)
+			b.namespace(kind, path)
+			if kind == specs.UTSNamespace {
+				b.spec.Hostname = ""
+			}
+			want, err := os.Readlink(path)
+			b.must(err)
+			if got := b.looks().Namespaces[k.file]; got != want {
+				t.Errorf("%s is %s, want %s", k.file, got, want)
+			}
+		})
+	}
+}
+
+// In the runtime's mount namespace the mounts of the specification are made below
+// the root, and delete takes them away; left finds one that stays.
+func TestInheritedMountNamespace(t *testing.T) {
+	for name, inherit := range map[string]func(*bundle){
+		"by no name":  func(b *bundle) { b.without(specs.MountNamespace) },
+		"by own path": func(b *bundle) { b.namespace(specs.MountNamespace, "/proc/self/ns/mnt") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBundle(t, "/bin/sh", "-c", "cat /proc/self/mountinfo; exec sleep 600")
+			inherit(b)
+			b.spec.Root.Readonly = true
+			b.line(b.start())
+			if got, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", b.stateOf().Pid)); got != own("mnt") {
+				t.Errorf("the mount namespace is %s, the runtime's is %s", got, own("mnt"))
+			}
+			if r := b.exec("/bin/sh", "-c", "ls /probe /proc/self/mountinfo /dev/shm; touch /x"); r.code == 0 || !strings.Contains(r.out, "/probe\n") || !strings.Contains(r.err, "Read-only") {
+				t.Errorf("exec: exit %d, says %q %q", r.code, r.out, r.err)
+			}
+			b.stopped("KILL")
+			b.ok("delete", b.id)
+			mounts := read("/proc/self/mountinfo")
+			if strings.Contains(mounts, b.rootfs) {
+				t.Errorf("delete leaves mounts:\n%s", mounts)
+			}
+		})
+	}
+	fails := map[string]func(*bundle){
+		"mount": func(b *bundle) { b.mount(specs.Mount{Destination: "/x", Type: "nosuchfs", Source: "x"}) },
+		"user":  func(b *bundle) { b.mapped() },
+	}
+	for name, change := range fails {
+		t.Run("fails at "+name, func(t *testing.T) {
+			b := newBundle(t)
+			b.without(specs.MountNamespace)
+			change(b)
+			b.fails("nosuchfs|mount namespace")
+			if mounts := read("/proc/self/mountinfo"); strings.Contains(mounts, b.rootfs) {
+				t.Errorf("a create that fails leaves mounts:\n%s", mounts)
+			}
+		})
+	}
+	t.Run("fails at the program", func(t *testing.T) {
+		b := newBundle(t, "/nosuch")
+		b.without(specs.MountNamespace)
+		if r := b.run(); r.code == 0 {
+			t.Error("runs")
+		}
+		if mounts := read("/proc/self/mountinfo"); strings.Contains(mounts, b.rootfs) {
+			t.Errorf("a run that fails leaves mounts:\n%s", mounts)
+		}
+	})
 }

@@ -3,6 +3,8 @@
 //
 //	unit         a link that names systemd's unit of the container, if it has one
 //	cgroup       a link that names the container's cgroup, there before all else
+//	root         a link to the number of the mount that the root is of, if the
+//	             container's own mounts are to be taken away from there
 //	state.json   what start, state, kill and delete need; written atomically
 //	config.json  the bundle's, as it was at create
 //	start.sock   the init waits behind it; gone after the start
@@ -121,6 +123,23 @@ func (s *State) Claim() error {
 		}
 	}
 	return os.Symlink(s.Cgroup, filepath.Join(s.dir, "cgroup"))
+}
+
+// Cover says that mounts on the root are the container's to remove; before is the
+// mount that the root is of without them. It comes before they do.
+func (s *State) Cover(before uint64) error {
+	return os.Symlink(strconv.FormatUint(before, 10)+":"+s.Rootfs, filepath.Join(s.dir, "root"))
+}
+
+// Covered is what Cover was told; false if it was not.
+func (s *State) Covered() (rootfs string, before uint64, ok bool) {
+	link, err := os.Readlink(filepath.Join(s.dir, "root"))
+	if err != nil {
+		return "", 0, false
+	}
+	number, rootfs, _ := strings.Cut(link, ":")
+	before, err = strconv.ParseUint(number, 10, 64)
+	return rootfs, before, err == nil
 }
 
 // Load reads a container's state. There is none: NotFound; one that cannot be
