@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/berth-containers/berth/test/harness"
@@ -18,6 +19,7 @@ func TestNothingOfTheCallerLeaks(t *testing.T) {
 	leak := func(args ...string) result {
 		cmd := b.prepare(args...)
 		cmd.Env = append(os.Environ(), "SECRET=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: []uint32{4, 27, 12345}}}
 		secret, err := os.Open("/etc")
 		b.must(err)
 		defer secret.Close()

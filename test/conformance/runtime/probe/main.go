@@ -2,6 +2,7 @@
 //
 //	probe                    one line of JSON (package look)
 //	probe hold               the same, and stays until SIGTERM or SIGINT (exit 0)
+//	probe reach PROGRAM      tries to get at every process but PROGRAM's, until SIGTERM; says which way, at whom
 //	probe try OP[,ARG...]... does each and prints a line: ok, what was seen, or the errno's name
 package main
 
@@ -29,6 +30,10 @@ func main() {
 	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	if len(os.Args) > 2 && os.Args[1] == "reach" {
+		reach(os.Args[2], stop)
+		return
+	}
 	line, err := json.Marshal(look.Around())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

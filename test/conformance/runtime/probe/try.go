@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,6 +50,8 @@ func try(op string, args []string) (string, error) {
 		return "", syscall.Kill(int(number(arg(0))), syscall.Signal(number(arg(1))))
 	case "syscall": // NUMBER, up to six arguments: what it returns
 		return call(args)
+	case "type": // PATH or a descriptor's number, TEXT: as if it were typed at the terminal
+		return "", typeInto(arg(0), arg(1))
 	case "exec": // PATH, ARGS...: in place of the probe
 		return "", unix.Exec(arg(0), args, os.Environ())
 	}
@@ -111,4 +114,20 @@ func number(s string) int64 {
 		return int64(u)
 	}
 	return n
+}
+
+func typeInto(terminal, text string) error {
+	fd, err := strconv.Atoi(terminal)
+	if err != nil {
+		if fd, err = unix.Open(terminal, unix.O_RDWR|unix.O_NOCTTY, 0); err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+	}
+	for _, c := range []byte(text) {
+		if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCSTI, uintptr(unsafe.Pointer(&c))); e != 0 {
+			return e
+		}
+	}
+	return nil
 }
