@@ -154,7 +154,7 @@ func addCommands(root *cobra.Command, e *env.Env, args []string) {
 	add("container", containers.ListCommand(e, "ps"))
 	add("image", images.ListCommand(e, "images"), images.RemoveCommand(e, "rmi"))
 	add("image", images.Shared(e)...)
-	add("image", objects.LoginCommand(e), objects.LogoutCommand(e))
+	add("image", images.SearchCommand(e), objects.LoginCommand(e), objects.LogoutCommand(e))
 	add("engine", objects.InspectCommand(e), objects.VersionCommand(e), objects.InfoCommand(e), objects.EventsCommand(e))
 	lazy := func(name string, full func() *cobra.Command, short string) {
 		if slices.Contains(args, name) || slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "__complete") }) {

@@ -124,10 +124,25 @@ func (c *Client) Stream(ctx context.Context, method, path string, query url.Valu
 
 // Upload sends body, which can be sent only once, and returns the answer's body.
 func (c *Client) Upload(ctx context.Context, path string, query url.Values, body io.Reader) (io.ReadCloser, error) {
+	return c.Send(ctx, path, query, http.Header{}, body)
+}
+
+// Send is Upload with a header.
+func (c *Client) Send(ctx context.Context, path string, query url.Values, header http.Header, body io.Reader) (io.ReadCloser, error) {
 	if err := c.negotiate(ctx); err != nil {
 		return nil, err
 	}
-	return c.send(ctx, http.MethodPost, path, query, http.Header{"Content-Type": {"application/x-tar"}}, body)
+	header.Set("Content-Type", "application/x-tar")
+	return c.send(ctx, http.MethodPost, path, query, header, body)
+}
+
+// SendJSON posts in and returns the answer's body as it comes; the caller closes it.
+func (c *Client) SendJSON(ctx context.Context, path string, in any) (io.ReadCloser, error) {
+	body, err := encode(in)
+	if err != nil {
+		return nil, err
+	}
+	return c.retry(ctx, http.MethodPost, path, nil, http.Header{"Content-Type": {"application/json"}}, body)
 }
 
 // Head returns the header of the answer.

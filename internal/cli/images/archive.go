@@ -42,6 +42,9 @@ func LoadCommand(e *env.Env) *cobra.Command {
 			if len(platform) > 0 {
 				query["platform"] = platform
 			}
+			if !quiet {
+				in = sending(e, in)
+			}
 			answer, err := e.Client.Upload(cmd.Context(), "/images/load", query, in)
 			if err != nil {
 				return err
@@ -54,6 +57,18 @@ func LoadCommand(e *env.Env) *cobra.Command {
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "Suppress the load output")
 	cmd.Flags().StringSliceVar(&platform, "platform", nil, "Load only the given platform(s)")
 	return cmd
+}
+
+// sending shows on a terminal how the bytes of in go.
+func sending(e *env.Env, in io.Reader) io.Reader {
+	var total int64
+	if f, ok := in.(*os.File); ok {
+		total = sizeOf(f)
+	}
+	if in == http.NoBody {
+		return in
+	}
+	return progress.Reader(e.Err, "Sending", total, in)
 }
 
 // SaveCommand is `save`.
@@ -120,7 +135,7 @@ func ImportCommand(e *env.Env) *cobra.Command {
 				defer f.Close()
 				in = f
 			}
-			answer, err := e.Client.Upload(cmd.Context(), "/images/create", query, in)
+			answer, err := e.Client.Upload(cmd.Context(), "/images/create", query, sending(e, in))
 			if err != nil {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/moby/moby/api/types/registry"
 	"github.com/spf13/cobra"
@@ -21,11 +22,20 @@ func PushCommand(e *env.Env) *cobra.Command {
 	var all, quiet bool
 	var platform string
 	cmd := &cobra.Command{
-		Use: "push [OPTIONS] NAME[:TAG]", Short: "Upload an image to a registry", Args: env.Exactly(1),
+		Use: "push [OPTIONS] NAME[:TAG]", Short: "Upload an image to a registry, or to another engine: push ssh://[USER@]HOST IMAGE", Args: env.Between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			out := e.Out
 			if quiet {
 				out = io.Discard
+			}
+			if strings.HasPrefix(args[0], "ssh://") {
+				if len(args) != 2 {
+					return errors.New("name the image to push: berth push " + args[0] + " IMAGE")
+				}
+				return pushOver(cmd.Context(), e, args[0], args[1], out)
+			}
+			if err := env.Exactly(1)(cmd, args); err != nil {
+				return err
 			}
 			if err := push(cmd, e, args[0], all, platform, out); err != nil {
 				return err

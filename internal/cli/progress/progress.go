@@ -1,6 +1,7 @@
 // Package progress shows what a pull, push, load or import reports as it goes:
-// on a terminal one line for each layer that is drawn again in place, elsewhere
-// a line for each step without the moving numbers.
+// on a terminal one line for each layer that is drawn again in place, with the
+// rate and the time that is left, elsewhere a line for each step without the
+// moving numbers.
 package progress
 
 import (
@@ -8,10 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
-	"github.com/docker/go-units"
 	"github.com/moby/moby/api/types/jsonstream"
 
 	"github.com/berth-containers/berth/internal/cli/terminal"
@@ -27,7 +26,7 @@ type message struct {
 // Show prints the messages in r until it ends; aux, if not nil, gets what is
 // meant for programs. An error that the engine reports is returned.
 func Show(w io.Writer, r io.Reader, aux func(json.RawMessage)) error {
-	p := printer{w: w, rows: map[string]int{}}
+	p := printer{w: w, rows: map[string]int{}, moves: map[string]*move{}, now: time.Now}
 	if f := terminal.Of(w); f != nil {
 		p.terminal = true
 		width, _ := terminal.Size(f)
@@ -62,8 +61,10 @@ type printer struct {
 	w        io.Writer
 	terminal bool
 	width    int
-	rows     map[string]int // the layer's row
-	count    int            // rows below which the cursor stands
+	rows     map[string]int   // the layer's row
+	moves    map[string]*move // how fast it goes
+	count    int              // rows below which the cursor stands
+	now      func() time.Time
 }
 
 func (p *printer) print(m message) error {
@@ -89,7 +90,7 @@ func (p *printer) print(m message) error {
 func (p *printer) redraw(m message) error {
 	line := m.ID + ": " + m.Status
 	if m.Progress != nil {
-		if bar := bar(m.Progress, p.width-len(line)-1); bar != "" {
+		if bar := bar(m.Progress, p.width-len(line)-1, p.pace(m)); bar != "" {
 			line += " " + bar
 		}
 	}
@@ -108,32 +109,12 @@ func (p *printer) redraw(m message) error {
 	return err
 }
 
-// bar is "[====>    ]  1MB/3MB", as much of it as there is room for.
-func bar(p *jsonstream.Progress, room int) string {
-	if p.Units != "" && p.Units != "bytes" { // a count, such as seconds of waiting
-		if p.Units == "s" {
-			return time.Duration(p.Current * int64(time.Second)).String()
-		}
-		return fmt.Sprintf("%d %s", p.Current, p.Units)
-	}
-	if p.Current <= 0 && p.Total <= 0 {
+// pace is how fast a layer's present step goes.
+func (p *printer) pace(m message) string {
+	was := p.moves[m.ID]
+	if was == nil || was.step != m.Status || m.Progress.Current < was.from {
+		p.moves[m.ID] = &move{step: m.Status, at: p.now(), from: m.Progress.Current}
 		return ""
 	}
-	text := units.HumanSize(float64(p.Current))
-	if p.Total <= 0 || p.Current > p.Total {
-		return text
-	}
-	text += "/" + units.HumanSize(float64(p.Total))
-	const most = 50
-	width := min(most, room-len(text)-4)
-	if width < 10 {
-		return text
-	}
-	full := int(int64(width) * p.Current / p.Total)
-	head := ">"
-	if full == width {
-		head = ""
-	}
-	done := strings.Repeat("=", full) + head
-	return fmt.Sprintf("[%-*s]  %s", width, done, text)
+	return was.pace(m.Progress.Current, m.Progress.Total, p.now())
 }

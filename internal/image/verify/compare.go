@@ -62,6 +62,13 @@ func (c *comparison) entry(h *tar.Header, body io.Reader) error {
 	if h.Typeflag != tar.TypeDir {
 		c.replace(name)
 	}
+	if h.Typeflag == tar.TypeLink {
+		// One to a file of a layer below brings that file into this layer.
+		if target := c.resolve(h.Linkname); !c.known(target) {
+			c.found[target] = ""
+			c.pass(target)
+		}
+	}
 	text, err := c.check(name, h, body)
 	c.found[name] = text
 	c.pass(name)
@@ -80,6 +87,11 @@ func (c *comparison) resolve(name string) string {
 		return path.Join(".", clean)
 	}
 	return path.Join(rel, path.Base(clean))
+}
+
+func (c *comparison) known(name string) bool {
+	_, known := c.found[name]
+	return known
 }
 
 // replace forgets what was below a directory that something else replaces.
@@ -114,7 +126,7 @@ func (c *comparison) whiteout(dir, hidden string) {
 	}
 	name := path.Join(dir, hidden)
 	c.pass(name)
-	if _, known := c.found[name]; known {
+	if c.known(name) {
 		return // the layer has it and hides only what is below
 	}
 	c.found[name] = ""
@@ -238,7 +250,7 @@ func (c *comparison) extras() {
 			c.extra = append(c.extra, fmt.Sprintf("/%s cannot be read: %v", name, err))
 			return nil
 		}
-		if _, known := c.found[name]; known || c.parents[name] {
+		if c.known(name) || c.parents[name] {
 			return nil
 		}
 		c.extra = append(c.extra, "/"+name+" is no part of the layer")

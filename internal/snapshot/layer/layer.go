@@ -48,6 +48,9 @@ func Apply(ctx context.Context, dir string, r io.Reader) (Result, error) {
 	seen := tree{own: map[string]bool{}, parents: map[string]bool{}}
 	_, err = archive.Apply(ctx, dir, tee,
 		archive.WithConvertWhiteout(convert), archive.WithFilter(func(hdr *tar.Header) (bool, error) {
+			if hdr.Typeflag == tar.TypeGNUSparse { // the reader fills the holes
+				hdr.Typeflag = tar.TypeReg
+			}
 			seen.note(hdr)
 			return !seen.postpone(dir, hdr), nil
 		}))
