@@ -11,8 +11,10 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 
 	"github.com/berth-containers/berth/internal/leanjson"
+	"github.com/berth-containers/berth/internal/runtime/attributes"
 	"github.com/berth-containers/berth/internal/runtime/rootfs"
 	"github.com/berth-containers/berth/internal/sys/caps"
+	"github.com/berth-containers/berth/internal/sys/seccomp"
 )
 
 func runSpec(_ *env, flags *flag.FlagSet, args []string) error {
@@ -99,20 +101,33 @@ func runFeatures(e *env, flags *flag.FlagSet, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	yes, no := true, false
+	yes := true
 	return e.print(features.Features{
 		OCIVersionMin: "1.0.0",
 		OCIVersionMax: specs.Version,
 		Hooks:         []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"},
 		MountOptions:  rootfs.OptionNames(),
+		// What the runtime can do, whether or not this host can.
 		Linux: &features.Linux{
-			Namespaces:      []string{"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"},
-			Capabilities:    caps.Names(),
-			Cgroup:          &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &yes},
-			Seccomp:         &features.Seccomp{Enabled: &yes},
+			Namespaces:   []string{"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"},
+			Capabilities: caps.Names(),
+			Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &yes, Rdma: &yes},
+			Seccomp: &features.Seccomp{Enabled: &yes, Actions: texts(seccomp.Actions()), Operators: texts(seccomp.Operators()),
+				Archs: texts(seccomp.Archs()), KnownFlags: texts(seccomp.Flags()), SupportedFlags: texts(seccomp.SupportedFlags())},
+			Apparmor:        &features.Apparmor{Enabled: &yes},
+			Selinux:         &features.Selinux{Enabled: &yes},
+			IntelRdt:        &features.IntelRdt{Enabled: &yes, Schemata: &yes, Monitoring: &yes},
+			MemoryPolicy:    &features.MemoryPolicy{Modes: attributes.MemoryModes(), Flags: attributes.MemoryFlags()},
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
-			Apparmor:        &features.Apparmor{Enabled: &no},
-			Selinux:         &features.Selinux{Enabled: &no},
+			NetDevices:      &features.NetDevices{Enabled: &yes},
 		},
 	})
+}
+
+func texts[T ~string](list []T) []string {
+	var out []string
+	for _, v := range list {
+		out = append(out, string(v))
+	}
+	return out
 }
