@@ -22,11 +22,14 @@ func main() { harness.Enter(run) }
 func run() int {
 	rounds := flag.Int("runs", 9, "how often each row is measured on each system")
 	only := flag.String("only", "", "measure only the rows whose name contains this")
-	peers := flag.String("peers", "docker,podman", "which peers to measure against")
+	peers := flag.String("peers", "docker,podman", "which peers to measure against; with -runtimes crun,runc, or folders with other builds of Berth")
 	crowd := flag.Int("crowd", 100, "how many containers run in the rows about many")
 	images := flag.Bool("images", false, "measure how images travel")
-	runtimes := flag.Bool("runtimes", false, "measure the bare OCI runtimes; the peers are then crun,runc")
+	runtimes := flag.Bool("runtimes", false, "measure the bare OCI runtimes")
 	flag.Parse()
+	if *runtimes && *peers == "docker,podman" {
+		*peers = "crun,runc"
+	}
 
 	work, err := os.MkdirTemp("", "berth-bench-")
 	if err != nil {
@@ -38,7 +41,7 @@ func run() int {
 	var systems []*system
 	if *runtimes {
 		list, pause = runtimeRows(), restAfterRuntimes
-		systems, err = ociRuntimes(work, []string{"crun", "runc"})
+		systems, err = ociRuntimes(work, strings.Split(*peers, ","))
 	} else {
 		var stop func()
 		systems, stop, err = start(work, strings.Split(*peers, ","))

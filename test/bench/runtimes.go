@@ -23,7 +23,8 @@ import (
 // where crun takes the cgroups.
 type ociRuntime struct{ *system }
 
-// ociRuntimes are Berth's and the peers', and the bundle they share.
+// ociRuntimes are Berth's and the peers', and the bundle they share. A peer with
+// a slash in its name is a folder with another build of Berth.
 func ociRuntimes(work string, peers []string) ([]*system, error) {
 	p, err := newPlace(forPodman)
 	if err != nil {
@@ -46,15 +47,19 @@ func ociRuntimes(work string, peers []string) ([]*system, error) {
 	if out, err := untar.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("unpack busybox: %w: %s", err, out)
 	}
-	bin := filepath.Join(work, "bin")
-	// As make install does it. What the linker has just written is in the page cache
-	// in small pieces, which makes each start a tenth slower.
-	if out, err := exec.Command("cp", "-r", os.Getenv("BERTH_BIN"), bin).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("copy the binaries: %w: %s", err, out)
+	systems := []*system{{name: "berth"}}
+	if systems[0].client, err = installed(os.Getenv("BERTH_BIN"), filepath.Join(work, "bin")); err != nil {
+		return nil, err
 	}
-	systems := []*system{{name: "berth", client: []string{filepath.Join(bin, "berth-runtime")}}}
-	for _, name := range peers {
-		systems = append(systems, &system{name: name, client: []string{name}})
+	for i, peer := range peers {
+		s := &system{name: peer, client: []string{peer}}
+		if strings.Contains(peer, "/") {
+			s.name = fmt.Sprint("build", i)
+			if s.client, err = installed(peer, filepath.Join(work, "bin"+s.name)); err != nil {
+				return nil, err
+			}
+		}
+		systems = append(systems, s)
 	}
 	for _, s := range systems {
 		s.place, s.root = p, filepath.Join(work, s.name)
@@ -64,6 +69,21 @@ func ociRuntimes(work string, peers []string) ([]*system, error) {
 		}
 	}
 	return systems, nil
+}
+
+// installed copies the binaries, as make install does it. What the linker has
+// just written is in the page cache in small pieces, which makes each start a
+// tenth slower.
+func installed(from, to string) ([]string, error) {
+	if err := os.Mkdir(to, 0o755); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"berth-runtime", "berth-init"} {
+		if out, err := exec.Command("cp", filepath.Join(from, name), to).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("copy the binaries: %w: %s", err, out)
+		}
+	}
+	return []string{filepath.Join(to, "berth-runtime")}, nil
 }
 
 // bundle writes the configuration of a container with all namespaces that runs
@@ -106,8 +126,10 @@ func (r ociRuntime) bundle(limit int64, args ...string) error {
 
 func (r ociRuntime) id() string { return fmt.Sprintf("bench-%s-%d", r.name, os.Getpid()) }
 
-// life is a whole life in steps, in milliseconds: run of true, and then create,
-// start, exec and delete of what sleeps.
+// life is a whole life in steps: run of true, and then create, start, exec and
+// delete of what sleeps. Each has its time, and what the process and those that it
+// waited for took of the processor and of pages, which the machine's other work
+// changes less.
 func life(s *system) ([]float64, error) {
 	r := ociRuntime{s}
 	if err := r.bundle(0, "true"); err != nil {
@@ -116,8 +138,11 @@ func life(s *system) ([]float64, error) {
 	var took []float64
 	step := func(args ...string) error {
 		began := time.Now()
-		err := r.quietly(args...)
+		used, err := r.quietly(args...)
 		took = append(took, ms(time.Since(began)))
+		if used != nil {
+			took = append(took, ms(used.UserTime()+used.SystemTime()), float64(used.SysUsage().(*syscall.Rusage).Minflt))
+		}
 		return err
 	}
 	if err := step("run", "--bundle", r.root, r.id()); err != nil {
@@ -130,25 +155,27 @@ func life(s *system) ([]float64, error) {
 	if err := step("create", "--bundle", r.root, "--pid-file", pidFile, r.id()); err != nil {
 		return nil, err
 	}
-	err := errors.Join(step("start", r.id()), step("exec", r.id(), "true"), r.quietly("kill", r.id(), "KILL"), reap(pidFile))
+	err := errors.Join(step("start", r.id()), step("exec", r.id(), "true"))
+	_, killed := r.quietly("kill", r.id(), "KILL")
+	err = errors.Join(err, killed, reap(pidFile))
 	return took, errors.Join(err, step("delete", r.id()))
 }
 
 // quietly keeps no pipe open that the container's processes would hold.
-func (r ociRuntime) quietly(args ...string) error {
+func (r ociRuntime) quietly(args ...string) (*os.ProcessState, error) {
 	argv := append(append([]string{}, r.client...), args...)
 	log, err := os.Create(filepath.Join(r.root, "log"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer log.Close()
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := r.place.run(cmd); err != nil {
 		text, _ := os.ReadFile(log.Name())
-		return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, bytes.TrimSpace(text))
+		return nil, fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, bytes.TrimSpace(text))
 	}
-	return nil
+	return cmd.ProcessState, nil
 }
 
 // reap waits for the orphan whose number is in the file.
@@ -196,12 +223,12 @@ func floor(s *system) ([]float64, error) {
 		if err := r.bundle(middle<<10, "true"); err != nil {
 			return nil, err
 		}
-		if r.quietly("run", "--bundle", s.root, r.id()) == nil {
+		if _, err := r.quietly("run", "--bundle", s.root, r.id()); err == nil {
 			high = middle
 			continue
 		}
 		low = middle
-		_ = r.quietly("delete", "--force", r.id()) // if it got as far as that
+		_, _ = r.quietly("delete", "--force", r.id()) // if it got as far as that
 	}
 	return []float64{float64(high)}, nil
 }
@@ -209,7 +236,8 @@ func floor(s *system) ([]float64, error) {
 func runtimeRows() []row {
 	var steps []line
 	for _, name := range []string{"run", "create", "start", "exec", "delete"} {
-		steps = append(steps, line{"runtime: " + name, "ms"})
+		name = "runtime: " + name
+		steps = append(steps, line{name, "ms"}, line{name + ", processor", "ms"}, line{name + ", page faults", ""})
 	}
 	return []row{
 		{steps, 0, life},
