@@ -57,15 +57,13 @@ type start struct {
 	become *[2]uint32   // the init's user and group, if joins have a user namespace
 }
 
-// setUp tells the init what to do, and hands it the doors of its v1 cgroups.
-func (c *child) setUp(config *wire.Config, doors []*os.File) error {
-	config.Doors = len(doors)
-	payload := config.Pack()
-	err := c.conn.sendFiles(wire.Header(wire.Setup, len(payload)), doors)
-	if err == nil {
-		_, err = c.conn.Write(payload)
-	}
-	return ignoreGone(err)
+// setUp tells the init what to do.
+func (c *child) setUp(config *wire.Config) error { return c.send(wire.Setup, config.Pack()) }
+
+// open hands the init the doors of its cgroups, for which it waits once it has
+// done what comes before.
+func (c *child) open(doors []*os.File) error {
+	return ignoreGone(c.conn.sendFiles(append(wire.Header(wire.Doors, 1), byte(len(doors))), doors))
 }
 
 func closeAll(files []*os.File) {

@@ -104,9 +104,21 @@ func (r *Runtime) begin(ctx context.Context, o CreateOptions, s start, config *w
 		return nil, nil, err
 	}
 	back.Add(ch.kill)
-	// The rest of the cgroup takes as long as the init takes to get to its main. It
-	// is not begun before: mkdir and clone would wait for each other's lock.
-	if err = group.finish(ctx, o, ch.pid); err == nil {
+	ch.devices, err = moveNetDevices(o.Spec.Linux, ch.pid, back)
+	if err == nil {
+		err = listenerFor(config, o.Spec.Linux.Seccomp, ch.pid, specs.State{ID: o.ID, Status: specs.StateCreated, Pid: ch.pid,
+			Bundle: o.Bundle, Annotations: o.Spec.Annotations})
+	}
+	if err == nil {
+		err = ch.setUp(config)
+	}
+	// The rest of the cgroup takes as long as the init takes to get to its main and
+	// to mount most of its root. It is not begun before: mkdir and clone would wait
+	// for each other's lock.
+	if err == nil {
+		err = group.finish(ctx, o, ch.pid)
+	}
+	if err == nil {
 		group.doors, err = r.doors(group.Group, o.Spec)
 	}
 	defer func() { closeAll(group.doors) }()
@@ -116,14 +128,7 @@ func (r *Runtime) begin(ctx context.Context, o CreateOptions, s start, config *w
 		group.doors = append(group.doors, more...)
 	}
 	if err == nil {
-		ch.devices, err = moveNetDevices(o.Spec.Linux, ch.pid, back)
-	}
-	if err == nil {
-		err = listenerFor(config, o.Spec.Linux.Seccomp, ch.pid, specs.State{ID: o.ID, Status: specs.StateCreated, Pid: ch.pid,
-			Bundle: o.Bundle, Annotations: o.Spec.Annotations})
-	}
-	if err == nil {
-		err = ch.setUp(config, group.doors)
+		err = ch.open(group.doors)
 	}
 	if err == nil && o.Started != nil {
 		err = o.Started(ch.pid)
@@ -277,7 +282,7 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 	err = listenerFor(config, o.Spec.Linux.Seccomp, ch.pid, specs.State{ID: o.ID, Status: specs.StateRunning, Pid: o.Pid,
 		Bundle: o.Bundle, Annotations: o.Spec.Annotations})
 	if err == nil {
-		err = ch.setUp(config, doors)
+		err = errors.Join(ch.setUp(config), ch.open(doors))
 	}
 	if err != nil {
 		return nil, goneOr(target, err)

@@ -12,6 +12,9 @@ import (
 
 // ask gets a mount from the runtime that takes the host's privileges to make.
 func (s *starter) ask(n int) (int, error) {
+	if err := s.doors.take(s.conn); err != nil {
+		return -1, err
+	}
 	if err := wire.Write(s.conn, wire.Ask, wire.AskPayload(n)); err != nil {
 		return -1, fmt.Errorf("ask the runtime for a mount: %w", err)
 	}

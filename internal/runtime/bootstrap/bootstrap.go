@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -38,37 +37,6 @@ func (c control) Read(p []byte) (int, error) {
 	}
 }
 
-// passing reads and keeps the descriptors that come beside the bytes.
-type passing struct {
-	control
-	files []int
-}
-
-// maxFiles is more than there are hierarchies.
-const maxFiles = 32
-
-func (r *passing) Read(p []byte) (int, error) {
-	oob := make([]byte, unix.CmsgSpace(4*maxFiles))
-	n, oobn, _, _, err := unix.Recvmsg(int(r.control), p, oob, unix.MSG_CMSG_CLOEXEC)
-	for err == unix.EINTR {
-		n, oobn, _, _, err = unix.Recvmsg(int(r.control), p, oob, unix.MSG_CMSG_CLOEXEC)
-	}
-	switch {
-	case err != nil:
-		return 0, err
-	case n == 0:
-		return 0, io.EOF
-	case oobn == 0:
-		return n, nil
-	}
-	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
-	for i := range messages {
-		files, e := unix.ParseUnixRights(&messages[i])
-		r.files, err = append(r.files, files...), errors.Join(err, e)
-	}
-	return n, err
-}
-
 func (c control) Write(p []byte) (int, error) {
 	for done := 0; done < len(p); {
 		n, err := unix.Write(int(c), p[done:])
@@ -84,13 +52,12 @@ func (c control) Write(p []byte) (int, error) {
 type starter struct {
 	conn   control
 	config wire.Config
-	doors  []int // files by which the v1 cgroups are entered
+	doors  doors
 }
 
-// Main returns only if the program could not be executed; the runtime was told
-// why.
+// Main is called by an init function, which stays on the first thread. It returns
+// only if the program could not be executed; the runtime was told why.
 func Main() int {
-	runtime.LockOSThread()
 	s := starter{conn: wire.Control}
 	f := wire.FailureOf(s.run())
 	// Nobody is left to be told if this does not arrive.
@@ -109,12 +76,10 @@ func (s *starter) run() error {
 	if err := unix.CloseRange(3, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close descriptors at execve: %w", err)
 	}
-	in := passing{control: s.conn}
-	payload, err := expect(&in, wire.Setup)
+	payload, err := expect(s.conn, wire.Setup)
 	if err != nil {
 		return err
 	}
-	s.doors = in.files
 	if err := s.config.Unpack(payload); err != nil {
 		return fmt.Errorf("read the configuration: %w", err)
 	}
@@ -234,26 +199,10 @@ func (s *starter) mounts() error {
 	return b.Finish()
 }
 
-// enterCgroups enters the v1 cgroups. Only this thread does; execve ends the others.
-func (s *starter) enterCgroups() error {
-	if len(s.doors) != s.config.Doors {
-		return fmt.Errorf("join the cgroup: %d of %d files came", len(s.doors), s.config.Doors)
-	}
-	for _, door := range s.doors {
-		if _, err := unix.Write(door, []byte("0")); err != nil {
-			return fmt.Errorf("join the cgroup: %w", err)
-		}
-		if err := unix.Close(door); err != nil {
-			return fmt.Errorf("join the cgroup: %w", err)
-		}
-	}
-	return nil
-}
-
 // joined enters the cgroup and makes it the root of a cgroup namespace if there
 // is to be one.
 func (s *starter) joined() error {
-	if err := s.enterCgroups(); err != nil {
+	if err := s.doors.enter(s.conn); err != nil {
 		return err
 	}
 	if !s.config.NewCgroup {
@@ -287,7 +236,7 @@ func (s *starter) enter() error {
 	if err := s.ownSettings(); err != nil {
 		return err
 	}
-	if err := s.enterCgroups(); err != nil {
+	if err := s.doors.enter(s.conn); err != nil {
 		return err
 	}
 	if err := setAffinity(s.config.Attributes.Affinity); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,8 @@ func newTime(offsets []wire.TimeOffset) error {
 	if err := switchesTime(); err != nil {
 		return err
 	}
+	// This thread can start no other from then on: the lock leaves that to another.
+	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWTIME); err != nil {
 		return fmt.Errorf("make time namespace: %w", err)
 	}

@@ -119,7 +119,6 @@ func (c *Config) pack(p *packer) {
 	packAttributes(p, &c.Attributes)
 	optional(p, &c.Seccomp, packFilter)
 	p.string(&c.Listener)
-	integer(p, &c.Doors)
 	list(p, &c.Preserved, integer[int])
 	integer(p, &c.ListenFDs)
 	for _, b := range []*bool{&c.Gate, &c.User, &c.Joined, &c.NewTime, &c.NewNet, &c.NewCgroup, &c.CgroupV2} {

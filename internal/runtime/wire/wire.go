@@ -1,7 +1,7 @@
 // Package wire is what the runtime and the init it started say to each other:
 // frames over a socket that is closed by a successful execve.
 //
-// The runtime sends Config and Start (execute the program); the init answers
+// The runtime sends Config, Doors and Start (execute the program); the init answers
 // with any number of Warning and Console, then Ready, and Failure at any time.
 // The end of the stream without a Failure means that the program runs. Until
 // Ready the init may Ask, and the runtime answers with Given or Failed.
@@ -37,7 +37,8 @@ const (
 	Warning Kind = 'W'
 	Console Kind = 'T' // with the pty's master as a descriptor
 	Failed  Kind = 'E'
-	Setup   Kind = 'C' // payload: Config; with Config.Doors descriptors
+	Setup   Kind = 'C' // payload: Config
+	Doors   Kind = 'D' // descriptors to enter the cgroups by; payload: how many
 	Ask     Kind = 'A' // for a mount that needs the host's privileges; payload: its number
 	Given   Kind = 'G' // the answer, with the mount as a descriptor; or Failed
 	// Hooks asks the runtime to run its hooks of create, if Config.Hooks.Runtime;
@@ -64,7 +65,6 @@ type Config struct {
 	Seccomp    *seccomp.Filter
 	Listener   string // of a filter that notifies: the payload of a Listener frame
 	Gate       bool
-	Doors      int // how many descriptors come with it, to enter the v1 cgroups by
 	// Preserved are the program's numbers for the descriptors from wire.Preserved
 	// on, ascending; the first ListenFDs of them are sockets to listen on.
 	Preserved []int

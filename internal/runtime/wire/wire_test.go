@@ -27,7 +27,7 @@ func full() *Config {
 			Capabilities: &specs.LinuxCapabilities{Bounding: []string{"B"}, Effective: []string{"E"}, Inheritable: []string{"I"}, Permitted: []string{"P"}, Ambient: []string{"A"}},
 			Rlimits:      []specs.POSIXRlimit{{Type: "RLIMIT_CORE", Hard: ^uint64(0), Soft: 1}}, NoNewPrivileges: true, OOMScoreAdj: ptr(-500),
 		},
-		Seccomp: &seccomp.Filter{Prog: []byte{0, 1, 255}, Flags: 2}, Listener: "/agent\x00{}", Gate: true, Doors: 9, Preserved: []int{3, 5},
+		Seccomp: &seccomp.Filter{Prog: []byte{0, 1, 255}, Flags: 2}, Listener: "/agent\x00{}", Gate: true, Preserved: []int{3, 5},
 		Attributes: process.Attributes{
 			Scheduler:  &process.Scheduler{Policy: 1, Flags: 2, Nice: -3, Priority: 4, Runtime: 5, Deadline: 6, Period: ^uint64(0)},
 			IOPriority: 7, Affinity: process.Mask{8, 9}, Memory: &process.MemoryPolicy{Mode: 10, Nodes: process.Mask{11}},
