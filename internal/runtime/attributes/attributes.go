@@ -115,22 +115,22 @@ func rlimits(list []specs.POSIXRlimit) error {
 	return nil
 }
 
-// capabilities checks what capset(2) and prctl(2) would refuse.
+// capabilities checks what capset(2) would refuse. What is ambient and not
+// inheritable the init leaves out, with a warning.
 func capabilities(c *specs.LinuxCapabilities) error {
 	if c == nil {
 		return nil
 	}
 	set := func(list []string) caps.Set { s, _ := caps.Parse(list); return s }
-	permitted, inheritable := set(c.Permitted), set(c.Inheritable)
+	permitted := set(c.Permitted)
 	for _, row := range []struct {
 		name   string
 		lacks  caps.Set
 		within string
 	}{
 		{"effective", set(c.Effective) &^ permitted, "permitted"},
-		{"inheritable", inheritable &^ set(c.Bounding), "bounding"},
+		{"inheritable", set(c.Inheritable) &^ set(c.Bounding), "bounding"},
 		{"ambient", set(c.Ambient) &^ permitted, "permitted"},
-		{"ambient", set(c.Ambient) &^ inheritable, "inheritable"},
 	} {
 		if row.lacks != 0 {
 			return invalid("process.capabilities: %s is in %q, but not in %q; add it there", row.lacks, row.name, row.within)

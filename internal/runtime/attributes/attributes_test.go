@@ -44,7 +44,6 @@ func TestRefusals(t *testing.T) {
 		{limits(specs.POSIXRlimit{Type: "RLIMIT_CORE", Soft: 2, Hard: 1}), "RLIMIT_CORE has a soft limit of 2 above the hard one, 1"},
 		{caps(specs.LinuxCapabilities{Effective: chown}), `CAP_CHOWN is in "effective", but not in "permitted"`},
 		{caps(specs.LinuxCapabilities{Inheritable: chown}), `CAP_CHOWN is in "inheritable", but not in "bounding"`},
-		{caps(specs.LinuxCapabilities{Permitted: chown, Ambient: chown}), `CAP_CHOWN is in "ambient", but not in "inheritable"`},
 		{caps(specs.LinuxCapabilities{Bounding: chown, Inheritable: chown, Ambient: chown}), `CAP_CHOWN is in "ambient", but not in "permitted"`},
 		{sched(specs.Scheduler{}), `process.scheduler.policy "" is unknown`},
 		{sched(specs.Scheduler{Policy: "SCHED_OTHER", Nice: 20}), "process.scheduler.nice 20"},

@@ -118,6 +118,11 @@ func (s *starter) capabilities() (caps.Sets, error) {
 		slices.Sort(all)
 		s.warn("process.capabilities: unknown, and left out: %s", strings.Join(slices.Compact(all), " "))
 	}
+	if lost := sets.Ambient &^ sets.Inheritable; lost != 0 {
+		// The specifications that runc and crun make have this; nobody can give it.
+		s.warn("process.capabilities: ambient but not inheritable, and left out: %s", lost)
+		sets.Ambient &^= lost
+	}
 	got, err := granted(sets, have)
 	if err != nil {
 		return caps.Sets{}, err

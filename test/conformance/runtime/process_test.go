@@ -129,7 +129,7 @@ func TestCapabilities(t *testing.T) {
 		Permitted:   []string{"CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE"},
 		Effective:   []string{"CAP_CHOWN", "CAP_NET_BIND_SERVICE"},
 		Inheritable: []string{"CAP_NET_BIND_SERVICE", "CAP_KILL"},
-		Ambient:     []string{"CAP_NET_BIND_SERVICE"},
+		Ambient:     []string{"CAP_NET_BIND_SERVICE", "CAP_CHOWN"}, // the last cannot be given; `runc spec` has such
 	}
 	b.spec.Process.User.UID = 1000
 	r := b.looks()
