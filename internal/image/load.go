@@ -26,13 +26,18 @@ import (
 // has none. Layers stay packed, or not, as they came. Either every image of
 // the archive appears or none.
 func (s *Store) Load(ctx context.Context, r io.Reader, tell Progress) ([]string, error) {
+	return s.LoadFor(ctx, "", r, tell)
+}
+
+// LoadFor is Load of the images for one platform; each must be there for it.
+func (s *Store) LoadFor(ctx context.Context, platform string, r io.Reader, tell Progress) ([]string, error) {
 	ctx, done, err := s.depot.Lease(s.depot.Scope(ctx))
 	if err != nil {
 		return nil, err
 	}
 	ahead := s.install.Ahead(ctx)
 	defer ahead.Close()
-	names, err := s.load(ctx, ahead, r, progress.To(tell))
+	names, err := s.load(ctx, ahead, platform, r, progress.To(tell))
 	done(err)
 	if err == nil && ahead.Left() {
 		s.depot.CollectLater()
@@ -40,7 +45,7 @@ func (s *Store) Load(ctx context.Context, r io.Reader, tell Progress) ([]string,
 	return names, err
 }
 
-func (s *Store) load(ctx context.Context, ahead *install.Ahead, r io.Reader, tell *progress.Teller) ([]string, error) {
+func (s *Store) load(ctx context.Context, ahead *install.Ahead, platform string, r io.Reader, tell *progress.Teller) ([]string, error) {
 	plain, err := layer.Decompress(r)
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
@@ -66,11 +71,19 @@ func (s *Store) load(ctx context.Context, ahead *install.Ahead, r io.Reader, tel
 		if manifest.IsAttestation(&d) || !images.IsManifestType(d.MediaType) && !images.IsIndexType(d.MediaType) {
 			continue
 		}
-		record, shown, err := s.loadOne(ctx, ahead.Installer(), d, tell)
+		reading := manifest.Reading{Target: d}
+		if platform != "" {
+			chosen, err := s.choose(ctx, reading, platform)
+			if err != nil {
+				return nil, fmt.Errorf("load: %w", err)
+			}
+			reading.Manifest = chosen.Manifest
+		}
+		record, shown, err := s.loadOne(ctx, ahead.Installer(), reading, d, tell)
 		if err != nil {
 			return nil, loadError(err)
 		}
-		targets[record] = manifest.Reading{Target: d}
+		targets[record] = reading
 		if !slices.Contains(names, shown) {
 			names = append(names, shown)
 		}
@@ -82,8 +95,8 @@ func (s *Store) load(ctx context.Context, ahead *install.Ahead, r io.Reader, tel
 }
 
 // loadOne checks and unpacks an image whose blobs were stored.
-func (s *Store) loadOne(ctx context.Context, install *install.Installer, d ocispec.Descriptor, tell *progress.Teller) (record, shown string, err error) {
-	p, err := manifest.Read(ctx, s.depot, manifest.Reading{Target: d})
+func (s *Store) loadOne(ctx context.Context, install *install.Installer, r manifest.Reading, d ocispec.Descriptor, tell *progress.Teller) (record, shown string, err error) {
+	p, err := manifest.Read(ctx, s.depot, r)
 	if err != nil {
 		return "", "", err
 	}

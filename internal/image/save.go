@@ -20,13 +20,13 @@ import (
 // Save writes images as one tar that is a docker-archive and an OCI layout at
 // once; the same images give the same bytes. An image of an index is saved as
 // the manifest for platform, or with "" for the one that was pulled last.
-func (s *Store) Save(ctx context.Context, refs []string, platform string, w io.Writer) error {
+func (s copier) Save(ctx context.Context, refs []string, platform string, w io.Writer) error {
 	return s.save(ctx, refs, platform, w)
 }
 
 // Part is Save with only those blobs that are listed, for a store that has the
 // others.
-func (s *Store) Part(ctx context.Context, ref string, blobs []report.Blob, w io.Writer) error {
+func (s copier) Part(ctx context.Context, ref string, blobs []report.Blob, w io.Writer) error {
 	want := map[string]bool{}
 	for _, b := range blobs {
 		want[b.Digest] = true
@@ -34,7 +34,7 @@ func (s *Store) Part(ctx context.Context, ref string, blobs []report.Blob, w io.
 	return s.save(ctx, []string{ref}, "", w, archive.WithBlobFilter(func(d ocispec.Descriptor) bool { return want[d.Digest.String()] }))
 }
 
-func (s *Store) save(ctx context.Context, refs []string, platform string, w io.Writer, opts ...archive.ExportOpt) error {
+func (s copier) save(ctx context.Context, refs []string, platform string, w io.Writer, opts ...archive.ExportOpt) error {
 	ctx, done, err := s.depot.Lease(s.depot.Scope(ctx))
 	if err != nil {
 		return err
@@ -109,7 +109,7 @@ func sortManifest(w io.Writer, r io.Reader) error {
 	return err
 }
 
-func (s *Store) exported(ctx context.Context, ref, platform string) (archive.ExportOpt, error) {
+func (s copier) exported(ctx context.Context, ref, platform string) (archive.ExportOpt, error) {
 	v := s.view.Load()
 	if v.isHost(ref) {
 		return nil, invalid("the image %q is the running system and cannot be saved; import a tar of it under another name", HostName)

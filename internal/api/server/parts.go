@@ -171,7 +171,7 @@ type imageReader interface {
 type imageMover interface {
 	Pull(ctx context.Context, ref, platform string, c image.Credentials, p image.Progress) (image.Image, error)
 	Push(ctx context.Context, ref, platform string, c image.Credentials, p image.Progress) (digest.Digest, int64, error)
-	Load(ctx context.Context, r io.Reader, p image.Progress) (names []string, err error)
+	LoadFor(ctx context.Context, platform string, r io.Reader, p image.Progress) (names []string, err error)
 	Save(ctx context.Context, refs []string, platform string, w io.Writer) error
 	Import(ctx context.Context, r io.Reader, ref, message string, changes []string, platform string) (digest.Digest, error)
 }

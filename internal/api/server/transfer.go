@@ -263,12 +263,16 @@ func splitTag(ref string) (repository, tag string) {
 
 func loadImages(images Images, e announcer) handler {
 	return func(w http.ResponseWriter, r *request) error {
+		platform, err := onePlatform(r)
+		if err != nil {
+			return err
+		}
 		tell := image.Progress(nil)
 		p := &progress{lines: stream.NewLines(w)}
 		if !decode.BoolOr(r.query, "quiet", true) {
 			tell = p.tell
 		}
-		names, err := images.Load(r.Context(), r.Body, tell)
+		names, err := images.LoadFor(r.Context(), platform, r.Body, tell)
 		for _, name := range names {
 			what := "Loaded image: "
 			if strings.HasPrefix(name, "sha256:") {

@@ -175,7 +175,7 @@ func (s *Installer) unpackBlob(ctx context.Context, desc ocispec.Descriptor, l *
 	}
 	defer ra.Close()
 	tell.Say(desc.Digest, "Extracting")
-	l.result, err = layer.Apply(ctx, l.dir, content.NewReader(ra))
+	l.result, err = layer.Apply(ctx, l.dir, tell.Track(desc, content.NewReader(ra), 0, "Extracting"))
 	return err
 }
 
