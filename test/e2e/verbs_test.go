@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -349,5 +350,80 @@ func TestPushOverSSH(t *testing.T) {
 		if r := here.Berth("push", bad.to, bad.image); r.Code != 1 || !strings.Contains(r.Err, bad.want) {
 			t.Errorf("push %s %s: %+v", bad.to, bad.image, r)
 		}
+	}
+}
+
+// On a terminal each layer has a row with a bar; elsewhere there is a line for
+// each step, and with --quiet only the result.
+func TestProgress(t *testing.T) {
+	e := engine(t)
+	host := harness.Registry(t)
+	name := host + "/big:1"
+	archive := filepath.Join(t.TempDir(), "big.tar")
+	if err := os.WriteFile(archive, harness.Archive(t, name, harness.Layers(t, 3, 30_000_000)...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	onTerminal := func(args ...string) string {
+		t.Helper()
+		cmd := e.Command("script", "-qec", "stty cols 100; "+harness.Bin(t, "berth")+" "+strings.Join(args, " "), "/dev/null")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	for _, step := range []struct {
+		args []string
+		want string // of what moves
+	}{
+		{[]string{"load", "-i", archive}, `Sending: \[=+>? *\]  [0-9.]+MB/90\.\d+MB`},
+		{[]string{"push", name}, `Pushing \[=*>? *\]  [0-9.]+[kM]?B/30MB`},
+		{[]string{"pull", name}, `Downloading \[=*>? *\]  [0-9.]+[kM]?B/30MB`},
+	} {
+		out := onTerminal(step.args...)
+		if !regexp.MustCompile(step.want).MatchString(out) || !strings.Contains(out, "\x1b[") {
+			t.Errorf("%v shows\n%q", step.args, out)
+		}
+		if step.args[0] == "push" {
+			e.OK("rmi", name)
+		}
+	}
+	e.OK("rmi", name)
+	if out := e.OK("pull", name); strings.ContainsAny(out, "\x1b[\r") || !strings.Contains(out, ": Pull complete\n") || strings.Contains(out, "Downloading") {
+		t.Errorf("pull prints\n%s", out)
+	}
+	if out := e.OK("push", "-q", name); out != name {
+		t.Errorf("push -q prints %q", out)
+	}
+	if out := e.OK("pull", "-q", name); out != name {
+		t.Errorf("pull -q prints %q", out)
+	}
+	if out := e.OK("load", "-q", "-i", archive); out != "Loaded image: "+name {
+		t.Errorf("load -q prints %q", out)
+	}
+}
+
+func TestPlatforms(t *testing.T) {
+	e := engine(t)
+	archive := filepath.Join(t.TempDir(), "a.tar")
+	for _, run := range []func(...string) harness.Result{e.Berth, e.Docker} {
+		for _, args := range [][]string{
+			{"save", "-o", archive, "--platform", "linux/s390x", "busybox"},
+			{"image", "inspect", "--platform", "linux/s390x", "busybox"},
+			{"history", "--platform", "linux/s390x", "busybox"},
+		} {
+			r := run(args...)
+			if strings.Contains(r.Err, "unknown flag") {
+				continue // the stock client of Debian is older than the option
+			}
+			if r.Code != 1 || !strings.Contains(r.Err, "for linux/s390x") {
+				t.Errorf("%v: %+v", args, r)
+			}
+		}
+	}
+	e.OK("save", "-o", archive, "--platform", "linux/amd64", "busybox")
+	e.OK("load", "-q", "--platform", "linux/amd64", "-i", archive)
+	if r := e.Berth("load", "-q", "--platform", "linux/arm64", "-i", archive); r.Code != 1 || !strings.Contains(r.Err, "No such image for linux/arm64") {
+		t.Errorf("%+v", r)
 	}
 }
