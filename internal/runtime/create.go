@@ -28,6 +28,13 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, er
 	if err != nil {
 		return nil, err
 	}
+	times, err := earlyTime(&p, o.Spec.Linux)
+	if err != nil {
+		return nil, err
+	}
+	if times != nil {
+		defer times.Close()
+	}
 	config, err := r.config(o, p)
 	if err != nil {
 		return nil, err

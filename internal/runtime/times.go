@@ -1,13 +1,17 @@
 package runtime
 
 import (
+	"errors"
+	"fmt"
 	"maps"
+	"os"
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-containers/berth/internal/runtime/wire"
+	"github.com/berth-containers/berth/internal/sys/timens"
 )
 
 const secondNanos = 1_000_000_000
@@ -32,6 +36,31 @@ func validateTimes(l *specs.Linux, p plan) error {
 		}
 	}
 	return nil
+}
+
+// earlyTime makes the new time namespace before the init is there if the kernel does
+// not have an execve enter it: the plan then joins it. It belongs to the user namespace
+// of the caller, who needs to be root there.
+func earlyTime(p *plan, l *specs.Linux) (ns *os.File, err error) {
+	if !p.time {
+		return nil, nil
+	}
+	if byExec, err := timens.ByExec(); err != nil || byExec {
+		return nil, err
+	}
+	text := wire.Offsets(timeOffsets(l))
+	ns, err = timens.New(text)
+	switch {
+	case errors.Is(err, unix.ERANGE):
+		return nil, invalid("%s", wire.OffsetsOutOfRange(text))
+	case errors.Is(err, unix.EPERM):
+		return nil, fmt.Errorf("a new time namespace in linux.namespaces needs root, or Linux 6.2: %w", err)
+	case err != nil:
+		return nil, err
+	}
+	p.time = false
+	p.joins = append(p.joins, wire.Join{Flag: unix.CLONE_NEWTIME, Path: fmt.Sprintf("/proc/self/fd/%d", rawFd(ns))})
+	return ns, nil
 }
 
 func timeOffsets(l *specs.Linux) []wire.TimeOffset {

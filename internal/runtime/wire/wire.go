@@ -10,7 +10,9 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -108,6 +110,20 @@ type TimeOffset struct {
 	Clock    string
 	Secs     int64
 	Nanosecs uint32
+}
+
+// Offsets is how the kernel reads them.
+func Offsets(offsets []TimeOffset) string {
+	var text strings.Builder
+	for _, o := range offsets {
+		fmt.Fprintf(&text, "%s %d %d\n", o.Clock, o.Secs, o.Nanosecs)
+	}
+	return text.String()
+}
+
+// OffsetsOutOfRange says what is wrong with offsets that the kernel does not take.
+func OffsetsOutOfRange(text string) string {
+	return "linux.timeOffsets leads a clock below 0 or beyond what the kernel can count: " + strings.ReplaceAll(strings.TrimSpace(text), "\n", ", ")
 }
 
 // Sysctl is a kernel parameter.
