@@ -139,7 +139,7 @@ func TestRealtime(t *testing.T) {
 	b := newBundle(t, "/bin/sleep", "600")
 	b.spec.Linux.Resources.CPU = &specs.LinuxCPU{RealtimeRuntime: ptr(int64(1000)), RealtimePeriod: ptr(uint64(500000))}
 	if unified() {
-		b.fails("realtime")
+		b.fails("real-time")
 		return
 	}
 	b.create()
@@ -254,10 +254,11 @@ func TestCgroupNamespaceAndMount(t *testing.T) {
 			}
 		})
 	}
-	// Without a namespace of its own the container sees its own part as the mount.
+	// Without a namespace of its own the container sees its own part as the mount on
+	// v1, and the host's tree on v2.
 	b := newBundle(t, "/bin/cat", "/sys/fs/cgroup/pids/pids.max")
 	if unified() {
-		b.spec.Process.Args[1] = "/sys/fs/cgroup/pids.max"
+		b.spec.Process.Args[1] = "/sys/fs/cgroup" + b.cgroup + "/pids.max"
 	}
 	b.spec.Linux.Resources.Pids = &specs.LinuxPids{Limit: ptr(int64(66))}
 	b.mount(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"ro"}})

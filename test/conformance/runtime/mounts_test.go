@@ -459,32 +459,3 @@ func TestMountPropagationWorks(t *testing.T) {
 		t.Error("what the container mounts on a shared mount is not seen outside")
 	}
 }
-
-// A mount with a mapping of its own shows the files of the host's user 3 as 100003's.
-func TestIDMappedMount(t *testing.T) {
-	mapping := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 1000}}
-	for _, option := range []string{"idmap", "ridmap"} {
-		b := newBundle(t)
-		source := b.tmpfs("mapped", 0)
-		for _, file := range []string{"file", "sub/file"} {
-			b.must(os.MkdirAll(filepath.Dir(filepath.Join(source, file)), 0o755))
-			if file == "sub/file" {
-				b.must(unix.Mount("tmpfs", filepath.Join(source, "sub"), "tmpfs", 0, "mode=755"))
-			}
-			b.must(os.WriteFile(filepath.Join(source, file), nil, 0o644))
-			b.must(os.Chown(filepath.Join(source, file), 3, 4))
-		}
-		b.mount(specs.Mount{Destination: "/x", Source: source, Options: []string{"rbind", option}, UIDMappings: mapping, GIDMappings: mapping})
-		below := "file 0644 3:4 0:0"
-		if option == "ridmap" {
-			below = "file 0644 100003:100004 0:0"
-		}
-		b.expect([][2]string{{"stat,/x/file", "file 0644 100003:100004 0:0"}, {"stat,/x/sub/file", below}})
-	}
-	b := newBundle(t)
-	b.mount(specs.Mount{Destination: "/x", Source: b.temp("plain"), Options: []string{"bind", "idmap"}})
-	b.fails("idmap|mapping")
-	b = newBundle(t)
-	b.mount(specs.Mount{Destination: "/x", Source: b.temp("plain"), Options: []string{"bind", "idmap"}, UIDMappings: mapping})
-	b.fails("gidMappings|mapping")
-}

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -126,4 +127,47 @@ func TestMountsThatCannotBe(t *testing.T) {
 		b.mount(m)
 		b.fails(text)
 	}
+}
+
+// mappable mounts a file system that can have ID maps: tmpfs, or before Linux 6.3 what
+// the tests' directories are on.
+func mappable(b *bundle, name, on string) string {
+	b.t.Helper()
+	dir, source, kind, flags, data := b.temp(on), "tmpfs", "tmpfs", uintptr(0), "mode=755"
+	var major, minor int
+	if n, _ := fmt.Sscanf(read("/proc/sys/kernel/osrelease"), "%d.%d", &major, &minor); n == 2 && (major < 6 || major == 6 && minor < 3) {
+		source, kind, flags, data = b.temp(name), "", unix.MS_BIND, ""
+	}
+	b.must(unix.Mount(source, dir, kind, flags, data))
+	b.undo(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+// A mount with a mapping of its own shows the files of the host's user 3 as 100003's.
+func TestIDMappedMount(t *testing.T) {
+	mapping := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 1000}}
+	for _, option := range []string{"idmap", "ridmap"} {
+		b := newBundle(t)
+		source := mappable(b, "mapped", "mapped")
+		for _, file := range []string{"file", "sub/file"} {
+			b.must(os.MkdirAll(filepath.Dir(filepath.Join(source, file)), 0o755))
+			if file == "sub/file" {
+				mappable(b, "below", "mapped/sub")
+			}
+			b.must(os.WriteFile(filepath.Join(source, file), nil, 0o644))
+			b.must(os.Chown(filepath.Join(source, file), 3, 4))
+		}
+		b.mount(specs.Mount{Destination: "/x", Source: source, Options: []string{"rbind", option}, UIDMappings: mapping, GIDMappings: mapping})
+		below := "file 0644 3:4 0:0"
+		if option == "ridmap" {
+			below = "file 0644 100003:100004 0:0"
+		}
+		b.expect([][2]string{{"stat,/x/file", "file 0644 100003:100004 0:0"}, {"stat,/x/sub/file", below}})
+	}
+	b := newBundle(t)
+	b.mount(specs.Mount{Destination: "/x", Source: b.temp("plain"), Options: []string{"bind", "idmap"}})
+	b.fails("idmap|mapping")
+	b = newBundle(t)
+	b.mount(specs.Mount{Destination: "/x", Source: b.temp("plain"), Options: []string{"bind", "idmap"}, UIDMappings: mapping})
+	b.fails("gidMappings|mapping")
 }
