@@ -164,6 +164,8 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 		return nil, nil, err
 	}
 	d.closers.Add(e.Shutdown)
+	stop := images.Reclaim(cfg.ImageGC, e.ReclaimImage)
+	d.closers.Add(func(context.Context) error { stop(); return nil })
 	return e, images, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/berth-containers/berth/internal/distribution/registries"
+	"github.com/berth-containers/berth/internal/image/reclaim"
 )
 
 // levels are the values of log-level.
@@ -42,8 +43,27 @@ func (r *raw) check(s sources, groupGiven bool) (c Config, err error) {
 	if c.Hosts, err = r.checkHosts(s, c.ExecRoot); err != nil {
 		return c, err
 	}
+	if c.ImageGC, err = r.checkMarks(s); err != nil {
+		return c, err
+	}
 	c.Registries, err = r.checkRegistries(s)
 	return c, err
+}
+
+func (r *raw) checkMarks(s sources) (reclaim.Marks, error) {
+	high, err := reclaim.ParseMark(r.gcHigh)
+	if err != nil {
+		return reclaim.Marks{}, invalid("%s: %v", s.of("image-gc-high"), err)
+	}
+	low, err := reclaim.ParseMark(r.gcLow)
+	if err != nil {
+		return reclaim.Marks{}, invalid("%s: %v", s.of("image-gc-low"), err)
+	}
+	m, err := reclaim.WithLow(high, low)
+	if err != nil {
+		return m, invalid("%s: %v", s.of("image-gc-low"), err)
+	}
+	return m, nil
 }
 
 func directory(source, path string) (string, error) {

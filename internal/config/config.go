@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/berth-containers/berth/internal/distribution/registries"
+	"github.com/berth-containers/berth/internal/image/reclaim"
 	"github.com/containerd/errdefs"
 	"github.com/spf13/pflag"
 )
@@ -35,6 +36,7 @@ type Config struct {
 	PidFile      string
 	LogLevel     slog.Level
 	Registries   registries.Table // how registries are reached
+	ImageGC      reclaim.Marks    // when unused images go
 	TLS          TLS
 	ShowVersion  bool
 }
@@ -51,6 +53,7 @@ const registriesKey = "registries"
 // raw is what was given, before it is checked.
 type raw struct {
 	dataRoot, execRoot, group, bridgeSubnet, cgroupParent, pidFile, logLevel string
+	gcHigh, gcLow                                                            string
 	hosts, insecure, mirrors                                                 []string
 	registries                                                               registries.Table
 	tls                                                                      TLS
@@ -63,6 +66,7 @@ var fileKeys = map[string]string{
 	"data-root": "data-root", "exec-root": "exec-root", "hosts": "host", "group": "group",
 	"bridge-subnet": "bridge-subnet", "cgroup-parent": "cgroup-parent", "pidfile": "pidfile",
 	"log-level": "log-level", "insecure-registries": "insecure-registry", "registry-mirrors": "registry-mirror", "debug": "debug",
+	"image-gc-high": "image-gc-high", "image-gc-low": "image-gc-low",
 	"tlsverify": "tlsverify", "tlscacert": "tlscacert", "tlscert": "tlscert", "tlskey": "tlskey",
 }
 
@@ -80,6 +84,8 @@ func (r *raw) flags() *pflag.FlagSet {
 	f.BoolVarP(&r.debug, "debug", "D", false, "same as --log-level debug")
 	f.StringArrayVar(&r.insecure, "insecure-registry", nil, "registry, as HOST or HOST:PORT, whose certificate is not looked at, and that may have none; repeatable")
 	f.StringArrayVar(&r.mirrors, "registry-mirror", nil, "mirror of docker.io, as [http://|https://]HOST[:PORT][/PREFIX]; repeatable")
+	f.StringVar(&r.gcHigh, "image-gc-high", "", "remove unused images when the disk is fuller than this percentage, such as 85%, or the images larger than this size, such as 50GB (default: never)")
+	f.StringVar(&r.gcLow, "image-gc-low", "", "stop removing them at this percentage or size (default: nine tenths of --image-gc-high)")
 	f.BoolVar(&r.tls.Verify, "tlsverify", false, "serve tcp:// hosts, to clients with a certificate of the CA only")
 	f.StringVar(&r.tls.CA, "tlscacert", "", "certificates of the CA that signs clients")
 	f.StringVar(&r.tls.Cert, "tlscert", "", "certificate of the engine")

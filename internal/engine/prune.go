@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -100,6 +101,16 @@ func (p pruning) PruneImages(ctx context.Context, candidates []image.Image) ([]i
 		}
 	}
 	return all, nil
+}
+
+// ReclaimImage removes an image that no container uses because the disk fills,
+// and tells so as a prune does.
+func (p pruning) ReclaimImage(ctx context.Context, unused image.Image) ([]image.Removed, error) {
+	removed, err := p.PruneImages(ctx, []image.Image{unused})
+	if slices.ContainsFunc(removed, func(r image.Removed) bool { return r.Deleted != "" }) {
+		p.ImagesPruned(uint64(unused.Bytes))
+	}
+	return removed, err
 }
 
 // PruneNetworks removes the networks that no container uses: there are none but

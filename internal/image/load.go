@@ -39,6 +39,7 @@ func (s *Store) LoadFor(ctx context.Context, platform string, r io.Reader, tell 
 	defer ahead.Close()
 	names, err := s.load(ctx, ahead, platform, r, progress.To(tell))
 	done(err)
+	s.room.Kick()
 	if err == nil && ahead.Left() {
 		s.depot.CollectLater()
 	}

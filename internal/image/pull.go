@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/berth-containers/berth/internal/distribution"
+	"github.com/berth-containers/berth/internal/image/depot"
 	"github.com/berth-containers/berth/internal/image/manifest"
 	"github.com/berth-containers/berth/internal/image/name"
 	"github.com/berth-containers/berth/internal/image/progress"
@@ -27,28 +28,41 @@ func (s *Store) Pull(ctx context.Context, ref, platform string, creds Credential
 	if _, err := manifest.ParsePlatform(platform); err != nil {
 		return Image{}, err
 	}
-	ctx, done, err := s.depot.LeasePull(s.depot.Scope(ctx), named.String())
+	ctx = s.depot.Scope(ctx)
+	img, err := s.pullOnce(ctx, named, platform, creds, tell)
+	if errors.Is(err, syscall.ENOSPC) && (reclaimable{s}).makeRoom(ctx, named.String()) {
+		img, err = s.pullOnce(ctx, named, platform, creds, tell)
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		// What was fetched would only be in the way.
+		if err := s.depot.Resumed(ctx, named.String()); err != nil {
+			s.depot.Log.Warn("drop what was fetched", "error", err)
+		}
+	}
+	s.room.Kick()
+	return img, err
+}
+
+func (s *Store) pullOnce(ctx context.Context, named reference.Named, platform string, creds Credentials, tell Progress) (Image, error) {
+	ctx, done, err := s.depot.LeasePull(ctx, named.String())
 	if err != nil {
 		return Image{}, err
 	}
 	img, err := s.pull(ctx, named, platform, creds, progress.To(tell))
-	if keepErr := s.keepFetched(ctx, named.String(), err); keepErr != nil {
+	if keepErr := keepFetched(ctx, s.depot, named.String(), err); keepErr != nil {
 		s.depot.Log.Warn("keep what was fetched", "error", keepErr)
 	}
 	done(err)
 	return img, err
 }
 
-// keepFetched keeps the layers of a pull that can be tried again. On a full
-// disk they would only be in the way.
-func (s *Store) keepFetched(ctx context.Context, name string, err error) error {
+// keepFetched keeps the layers of a pull that can be tried again.
+func keepFetched(ctx context.Context, d *depot.Depot, name string, err error) error {
 	switch {
 	case err == nil:
-		return s.depot.Resumed(ctx, name)
-	case errors.Is(err, syscall.ENOSPC):
-		return s.depot.Resumed(ctx, "")
-	case ctx.Err() != nil, errdefs.IsUnavailable(err):
-		return s.depot.Keep(ctx, name)
+		return d.Resumed(ctx, name)
+	case ctx.Err() != nil, errdefs.IsUnavailable(err), errors.Is(err, syscall.ENOSPC):
+		return d.Keep(ctx, name)
 	}
 	return nil
 }

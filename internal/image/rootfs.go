@@ -9,20 +9,14 @@ import (
 	"github.com/berth-containers/berth/internal/oci"
 	"github.com/berth-containers/berth/internal/snapshot"
 	"github.com/containerd/errdefs"
-	"github.com/opencontainers/image-spec/identity"
 )
 
 // PrepareRootfs makes a writable layer above an image under key and unpacks
 // the image first if that was not done yet. AlreadyExists if key is taken.
 func (s *Store) PrepareRootfs(ctx context.Context, img Image, key string) (oci.Rootfs, error) {
 	ctx = s.depot.Scope(ctx)
-	chain := depot.EmptyChain
-	switch {
-	case img.Host:
-		chain = depot.HostChain
-	case len(img.Layers) > 0:
-		chain = identity.ChainID(img.Layers).String()
-	}
+	chain := chainOf(&img)
+	s.used.note(chain)
 	l, lowers, err := s.depot.Prepare(ctx, chain, key)
 	if !errdefs.IsNotFound(err) {
 		return s.rootfs(l, lowers), err
@@ -52,6 +46,11 @@ func (s *Store) Rootfs(ctx context.Context, key string) (oci.Rootfs, error) {
 // RemoveRootfs takes the rootfs under key away, if there is one; its files are
 // deleted in the background.
 func (s *Store) RemoveRootfs(_ context.Context, key string) error {
+	if s.room.Reclaimer != nil {
+		if l, err := s.depot.Writable.Get(key); err == nil {
+			s.used.note(l.Chain)
+		}
+	}
 	return s.depot.Writable.Remove(key)
 }
 

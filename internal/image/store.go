@@ -20,6 +20,8 @@ type Store struct {
 	install  *install.Installer
 	hidden   []string
 	registry *distribution.Client
+	used     uses
+	room     room
 }
 
 // Open opens the store, deletes what a crash left and lists the images.
@@ -39,7 +41,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		registry:  distribution.New(distribution.Options{Registries: o.Registries, UserAgent: "berth"}),
 	}
 	s.copier = copier{examiner: examiner{catalogue: s.catalogue, unpacker: s.install}, remote: s.registry}
-	if err := errors.Join(s.refresh(d.Scope(ctx)), s.sweepViews(ctx)); err != nil {
+	if err := errors.Join(s.refresh(d.Scope(ctx)), s.sweepViews(ctx), s.used.load(d.DB)); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	d.CollectLater()
@@ -48,7 +50,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 
 // Close waits for what runs in the background and closes the files.
 func (s *Store) Close() error {
-	err := s.depot.Close()
+	var err error
+	if v := s.view.Load(); v != nil {
+		err = s.used.save(s.depot.DB, v)
+	}
+	err = errors.Join(err, s.depot.Close())
 	s.registry.Close()
 	return err
 }

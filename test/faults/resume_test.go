@@ -2,8 +2,10 @@ package faults
 
 import (
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/berth-containers/berth/test/harness"
@@ -63,6 +65,63 @@ func TestPullKilledOften(t *testing.T) {
 	}
 	e.OK("rmi", ref)
 	shrunk(t, e, 0)
+}
+
+// On a full disk a pull first takes what other broken pulls have left, and one
+// that does not fit even so leaves nothing.
+func TestPullOnFullDisk(t *testing.T) {
+	e := harness.New(t)
+	registry := harness.Registry(t)
+	first := fiveLayers(t, e, registry, "first:1", 3<<20)
+	fits := fiveLayers(t, e, registry, "fits:1", 5<<19)
+	fiveLayers(t, e, registry, "large:1", 5<<20)
+	e.Stop()
+	e.DataRoot = filepath.Join(disk, t.Name())
+	e.Start()
+	f := newFront(t, registry)
+	silent := f.hold(first * 9 / 10)
+	broken := e.Command("berth", "pull", "-q", f.Host+"/first:1")
+	if err := broken.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-silent
+	arrived(t, e, first*8/10)
+	if err := broken.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = broken.Wait()
+	f.release()
+	ballast := filepath.Join(disk, "ballast")
+	harness.Eventually(t, "the layers of the broken pull to go", func() bool { return sizeOf(filepath.Join(e.DataRoot, "snapshots/snapshots")) == 0 })
+	leave(t, ballast, 2*fits-4<<20) // packed and unpacked, it just does not fit
+	e.OK("pull", "-q", f.Host+"/fits:1")
+	e.OK("rmi", f.Host+"/fits:1")
+	r := e.Berth("pull", "-q", f.Host+"/large:1")
+	if line := strings.TrimSpace(r.Err); r.Code == 0 || !strings.Contains(line, "no space left on device") || strings.Contains(line, "\n") {
+		t.Errorf("pull of what does not fit: %d %q", r.Code, r.Err)
+	}
+	shrunk(t, e, 0)
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	e.OK("pull", "-q", f.Host+"/first:1")
+	valid(t, e, f.Host+"/first:1")
+}
+
+// leave fills the small disk but for so many bytes.
+func leave(t *testing.T, path string, bytes int64) {
+	t.Helper()
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(disk, &st); err != nil {
+		t.Fatal(err)
+	}
+	free := int64(st.Bavail) * st.Bsize
+	if free < bytes {
+		t.Fatalf("%d bytes are free on the small disk, not %d", free, bytes)
+	}
+	if err := os.WriteFile(path, make([]byte, free-bytes), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // pull starts a pull; its end comes through the channel.

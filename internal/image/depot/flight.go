@@ -15,29 +15,36 @@ type Flights struct {
 // Take waits until nobody has key and takes it. The result gives it back.
 func (f *Flights) Take(ctx context.Context, key string) (release func(), err error) {
 	for {
-		f.mu.Lock()
-		wait, taken := f.busy[key]
-		if !taken {
-			done := make(chan struct{})
-			if f.busy == nil {
-				f.busy = map[string]chan struct{}{}
-			}
-			f.busy[key] = done
-			f.mu.Unlock()
-			return func() {
-				f.mu.Lock()
-				delete(f.busy, key)
-				f.mu.Unlock()
-				close(done)
-			}, nil
+		release, wait := f.try(key)
+		if release != nil {
+			return release, nil
 		}
-		f.mu.Unlock()
 		select {
 		case <-wait:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// try takes key if nobody has it; else wait is closed when it is free.
+func (f *Flights) try(key string) (release func(), wait <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if taken, ok := f.busy[key]; ok {
+		return nil, taken
+	}
+	done := make(chan struct{})
+	if f.busy == nil {
+		f.busy = map[string]chan struct{}{}
+	}
+	f.busy[key] = done
+	return func() {
+		f.mu.Lock()
+		delete(f.busy, key)
+		f.mu.Unlock()
+		close(done)
+	}, nil
 }
 
 // TakeAll takes keys in their order, which must be one that all callers share.

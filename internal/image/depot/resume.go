@@ -4,15 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 )
 
 const (
 	resumeLabel = "resume" // of the leases of what pulls that broke off have fetched
 	pullLabel   = "pull"   // of the leases of pulls
 	forLabel    = "berth.for"
+	partPrefix  = "layer-"
 	// resumeTime is how long it is kept, as parts of blobs are.
 	resumeTime = 24 * time.Hour
 )
@@ -77,6 +82,47 @@ func (s *Depot) Resumed(ctx context.Context, name string) error {
 	}
 	s.CollectLater()
 	return r.release(ctx, kept)
+}
+
+// Forget lets go of what was kept for other names than this one, and of the
+// parts of blobs that nobody fetches now, and deletes what nobody owns.
+func (s *Depot) Forget(ctx context.Context, except string) error {
+	r := resumption{s}
+	kept, err := r.kept(ctx, "")
+	if err != nil {
+		return err
+	}
+	kept = slices.DeleteFunc(kept, func(l leases.Lease) bool { return except != "" && l.Labels[forLabel] == except })
+	if err := errors.Join(r.release(ctx, kept), r.dropParts(ctx)); err != nil {
+		return err
+	}
+	return s.Collect(ctx)
+}
+
+// PartOf is the reference of a blob that is being fetched.
+func PartOf(d digest.Digest) string { return partPrefix + d.String() }
+
+func (s resumption) dropParts(ctx context.Context) error {
+	parts, err := s.Blobs.ListStatuses(ctx, "")
+	if err != nil {
+		return fmt.Errorf("list partial blobs: %w", err)
+	}
+	for _, p := range parts {
+		d, ok := strings.CutPrefix(p.Ref, partPrefix)
+		if !ok {
+			continue
+		}
+		release, _ := s.Flights.try("blob " + d)
+		if release == nil {
+			continue // it is being fetched
+		}
+		err := s.Blobs.Abort(ctx, p.Ref)
+		release()
+		if err != nil && !errdefs.IsNotFound(err) {
+			return fmt.Errorf("drop partial blob %s: %w", d, err)
+		}
+	}
+	return nil
 }
 
 func (s resumption) kept(ctx context.Context, name string) ([]leases.Lease, error) {

@@ -183,7 +183,7 @@ func (s *Installer) unpackBlob(ctx context.Context, desc ocispec.Descriptor, l *
 // attempt, at the same time into l's directory; streamed says if it did.
 func (s *Installer) download(ctx context.Context, desc ocispec.Descriptor, l *Staged, open Opener, tell *progress.Teller) (streamed bool, err error) {
 	// Without the lease: what came so far outlives a failure, for a day.
-	ref := "layer-" + desc.Digest.String()
+	ref := depot.PartOf(desc.Digest)
 	w, err := content.OpenWriter(s.Unleased(ctx), s.Blobs, content.WithRef(ref), content.WithDescriptor(desc))
 	if err != nil {
 		return false, fmt.Errorf("open blob: %w", err)
