@@ -25,7 +25,7 @@ func TestLoad(t *testing.T) {
 		{name: "file", file: `{"data-root":"/d","hosts":["unix:///a","fd://"],"log-level":"warn","insecure-registries":["r:5000"],"debug":false}`,
 			show: func(c Config) any { return []any{c.DataRoot, c.Hosts, c.LogLevel, c.Registries.Hosts} }, want: "[/d [unix:///a fd://] WARN map[r:5000:{[] true}]]"},
 		{name: "registries", file: `{"registries":{"default":"r:1","hosts":{"docker.io":{"mirrors":["m"]}}},"registry-mirrors":["http://n"]}`,
-			show: func(c Config) any { return c.Registries }, want: "{r:1  map[docker.io:{[m http://n] false}]}"},
+			show: func(c Config) any { return c.Registries }, want: "{r:1  [] map[docker.io:{[m http://n] false}]}"},
 		{name: "empty file", file: " ", show: func(c Config) any { return c.DataRoot }, want: "/var/lib/berth"},
 		{name: "subnet", args: []string{"--bridge-subnet", "10.9.8.7/24"}, show: func(c Config) any { return c.BridgeSubnet }, want: "10.9.8.0/24"},
 		{name: "debug", args: []string{"-D"}, show: func(c Config) any { return c.LogLevel }, want: "DEBUG"},
