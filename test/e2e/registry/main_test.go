@@ -41,7 +41,8 @@ func newRegistry(t *testing.T, dir string, args ...string) *registry {
 	return r
 }
 
-func (r *registry) start() {
+// launch starts the registry without waiting for it.
+func (r *registry) launch() {
 	r.t.Helper()
 	r.log = &bytes.Buffer{}
 	r.cmd = exec.Command(harness.Bin(r.t, "berth-registry"), append([]string{"serve", "--data-dir", r.dir, "--listen", r.host, "--access-log", os.DevNull}, r.args...)...)
@@ -50,6 +51,11 @@ func (r *registry) start() {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(r.kill)
+}
+
+func (r *registry) start() {
+	r.t.Helper()
+	r.launch()
 	harness.Eventually(r.t, "the registry", func() bool {
 		resp, err := http.Get("http://" + r.host + "/healthz")
 		if err != nil {

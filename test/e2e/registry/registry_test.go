@@ -50,6 +50,7 @@ func TestOneCommand(t *testing.T) {
 }
 
 func TestRights(t *testing.T) {
+	e := harness.New(t) // first, so that it ends last and sees what is left behind
 	r := newRegistry(t, t.TempDir())
 	r.ok("alice-secret", "user", "add", "alice", "team/**", "--password-stdin")
 	r.ok("bob-secret", "user", "add", "bob", "bob/**", "--password-stdin")
@@ -82,7 +83,7 @@ func TestRights(t *testing.T) {
 			t.Errorf("%s: skopeo %s: %v\n%s", row.creds, row.args[0], err, out)
 		}
 	}
-	t.Run("docker and berth", func(t *testing.T) { dockerAndBerth(t, r, key) })
+	t.Run("docker and berth", func(t *testing.T) { dockerAndBerth(t, e, r, key) })
 	t.Run("reload", func(t *testing.T) {
 		file := filepath.Join(r.dir, "rights")
 		before, err := os.ReadFile(file)
@@ -112,8 +113,7 @@ func TestRights(t *testing.T) {
 }
 
 // dockerAndBerth log in with the stock CLI and ours, and use what they may.
-func dockerAndBerth(t *testing.T, r *registry, key string) {
-	e := harness.New(t)
+func dockerAndBerth(t *testing.T, e *harness.Engine, r *registry, key string) {
 	app := r.host + "/team/app:1"
 	if got := e.Docker("pull", app); got.Code == 0 {
 		t.Error("pulled without a login")
