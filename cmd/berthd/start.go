@@ -140,7 +140,7 @@ func hidden(cfg config.Config) []string {
 type parts struct{ shim, init string }
 
 func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *slog.Logger) (*engine.Engine, *image.Store, error) {
-	images, err := image.Open(ctx, image.Options{Root: cfg.DataRoot, Hidden: hidden(cfg), Registries: cfg.Registries, Log: log})
+	images, err := image.Open(ctx, image.Options{Root: cfg.DataRoot, Hidden: hidden(cfg), Registries: cfg.Registries, LayerLimit: cfg.LayerLimit, Log: log})
 	if err != nil {
 		return nil, nil, err
 	}

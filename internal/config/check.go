@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/distribution/registries"
 	"github.com/berth-containers/berth/internal/image/reclaim"
+	"github.com/docker/go-units"
 )
 
 // levels are the values of log-level.
@@ -45,6 +46,9 @@ func (r *raw) check(s sources, groupGiven bool) (c Config, err error) {
 	}
 	if c.ImageGC, err = r.checkMarks(s); err != nil {
 		return c, err
+	}
+	if c.LayerLimit, err = units.RAMInBytes(r.layerLimit); err != nil || c.LayerLimit <= 0 {
+		return c, invalid("%s: %q is not a size, such as 100GB", s.of("image-layer-limit"), r.layerLimit)
 	}
 	c.Registries, err = r.checkRegistries(s)
 	return c, err

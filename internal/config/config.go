@@ -37,6 +37,7 @@ type Config struct {
 	LogLevel     slog.Level
 	Registries   registries.Table // how registries are reached
 	ImageGC      reclaim.Marks    // when unused images go
+	LayerLimit   int64            // bytes that a layer may unpack to
 	TLS          TLS
 	ShowVersion  bool
 }
@@ -53,7 +54,7 @@ const registriesKey = "registries"
 // raw is what was given, before it is checked.
 type raw struct {
 	dataRoot, execRoot, group, bridgeSubnet, cgroupParent, pidFile, logLevel string
-	gcHigh, gcLow                                                            string
+	gcHigh, gcLow, layerLimit                                                string
 	hosts, insecure, mirrors                                                 []string
 	registries                                                               registries.Table
 	tls                                                                      TLS
@@ -66,7 +67,7 @@ var fileKeys = map[string]string{
 	"data-root": "data-root", "exec-root": "exec-root", "hosts": "host", "group": "group",
 	"bridge-subnet": "bridge-subnet", "cgroup-parent": "cgroup-parent", "pidfile": "pidfile",
 	"log-level": "log-level", "insecure-registries": "insecure-registry", "registry-mirrors": "registry-mirror", "debug": "debug",
-	"image-gc-high": "image-gc-high", "image-gc-low": "image-gc-low",
+	"image-gc-high": "image-gc-high", "image-gc-low": "image-gc-low", "image-layer-limit": "image-layer-limit",
 	"tlsverify": "tlsverify", "tlscacert": "tlscacert", "tlscert": "tlscert", "tlskey": "tlskey",
 }
 
@@ -86,6 +87,7 @@ func (r *raw) flags() *pflag.FlagSet {
 	f.StringArrayVar(&r.mirrors, "registry-mirror", nil, "mirror of docker.io, as [http://|https://]HOST[:PORT][/PREFIX]; repeatable")
 	f.StringVar(&r.gcHigh, "image-gc-high", "", "remove unused images when the disk is fuller than this percentage, such as 85%, or the images larger than this size, such as 50GB (default: never)")
 	f.StringVar(&r.gcLow, "image-gc-low", "", "stop removing them at this percentage or size (default: nine tenths of --image-gc-high)")
+	f.StringVar(&r.layerLimit, "image-layer-limit", "100GB", "size that one layer of an image may unpack to: what is larger is taken for an attack")
 	f.BoolVar(&r.tls.Verify, "tlsverify", false, "serve tcp:// hosts, to clients with a certificate of the CA only")
 	f.StringVar(&r.tls.CA, "tlscacert", "", "certificates of the CA that signs clients")
 	f.StringVar(&r.tls.Cert, "tlscert", "", "certificate of the engine")

@@ -11,7 +11,7 @@ import (
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "daemon.json")
-	keys := "the keys are bridge-subnet, cgroup-parent, data-root, debug, exec-root, group, hosts, image-gc-high, image-gc-low, insecure-registries, log-level, pidfile, registries, registry-mirrors, tlscacert, tlscert, tlskey, tlsverify"
+	keys := "the keys are bridge-subnet, cgroup-parent, data-root, debug, exec-root, group, hosts, image-gc-high, image-gc-low, image-layer-limit, insecure-registries, log-level, pidfile, registries, registry-mirrors, tlscacert, tlscert, tlskey, tlsverify"
 	tls := []string{"--tlsverify", "--tlscacert", "ca", "--tlscert", "cert", "--tlskey", "key"}
 	for _, row := range []struct {
 		name, file, failure string
@@ -53,6 +53,9 @@ func TestLoad(t *testing.T) {
 		{name: "registry", file: `{"insecure-registries":["http://r"]}`, failure: `FILE: key "insecure-registries": "http://r" is not HOST or HOST:PORT`},
 		{name: "mirror", args: []string{"--registry-mirror", "ftp://m"}, failure: `flag --registry-mirror: "ftp://m" is not [http://|https://]HOST[:PORT][/PREFIX]`},
 		{name: "table", file: `{"registries":{"host":{}}}`, failure: `FILE: key "registries": not a table of registries: json: unknown field "host"`},
+		{name: "high mark", args: []string{"--image-gc-high", "much"}, failure: `flag --image-gc-high: "much" is neither a percentage of the disk, such as 85%, nor a size of the images, such as 50GB`},
+		{name: "low mark", args: []string{"--image-gc-high", "80%"}, file: `{"image-gc-low":"90%"}`, failure: `FILE: key "image-gc-low": the low mark 90% is not below the high mark 80%`},
+		{name: "layer limit", file: `{"image-layer-limit":"0"}`, failure: `FILE: key "image-layer-limit": "0" is not a size, such as 100GB`},
 		{name: "argument", args: []string{"start"}, failure: `unexpected argument "start": every setting is a flag`},
 		{name: "unknown flag", args: []string{"--nope"}, failure: `unknown flag: --nope`},
 	} {

@@ -39,6 +39,8 @@ type Options struct {
 	Hidden []string
 	// Registries is how registries are reached.
 	Registries registries.Table
+	// LayerLimit is how many bytes one layer may unpack to; 0 for no limit.
+	LayerLimit int64
 	Log        *slog.Logger
 }
 

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/berth-containers/berth/internal/distribution/registrytest"
 	"github.com/berth-containers/berth/internal/image/reclaim"
+	"github.com/berth-containers/berth/test/harness"
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -88,5 +92,41 @@ func TestReclaim(t *testing.T) {
 	}
 	if !s.used.of(chainOf(&old)).IsZero() {
 		t.Error("an image has a use that it had not")
+	}
+}
+
+// A bomb in an archive, or an archive that is one, leaves nothing.
+func TestLayerLimit(t *testing.T) {
+	ctx := context.Background()
+	s, err := Open(ctx, Options{Root: t.TempDir(), LayerLimit: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	zeros := archiveOf(t, reg("zeros", strings.Repeat("\x00", 4<<20)))
+	for name, archive := range map[string][]byte{
+		"layer": harness.Archive(t, "bomb:1", gzipped(t, zeros)), "archive": gzipped(t, dockerArchive(t, "bomb:1", zeros)),
+	} {
+		_, err := s.Load(ctx, bytes.NewReader(archive), nil)
+		if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "--image-layer-limit") {
+			t.Errorf("%s: %v", name, err)
+		}
+		settle(t, s)
+		if blobs, layers, _ := owned(t, s); blobs != 0 || layers != 0 {
+			t.Errorf("%s left %d blobs and %d layers", name, blobs, layers)
+		}
+	}
+	r := registrytest.New(t, registrytest.OK)
+	serve(t, r, "bomb", "1", zeros)
+	if _, err := s.Pull(ctx, r.Host()+"/bomb:1", "linux/amd64", Credentials{}, nil); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "--image-layer-limit") {
+		t.Errorf("pull: %v", err)
+	}
+	settle(t, s)
+	if blobs, layers, _ := owned(t, s); blobs != 0 || layers != 0 {
+		t.Errorf("the pull left %d blobs and %d layers", blobs, layers)
 	}
 }

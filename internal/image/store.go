@@ -36,7 +36,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		catalogue: &catalogue{depot: d, names: metadata.NewImageStore(d.DB)},
-		install:   &install.Installer{Depot: d},
+		install:   &install.Installer{Depot: d, Limit: o.LayerLimit},
 		hidden:    append([]string{o.Root}, o.Hidden...),
 		registry:  distribution.New(distribution.Options{Registries: o.Registries, UserAgent: "berth"}),
 	}

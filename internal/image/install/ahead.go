@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"syscall"
 
 	"github.com/berth-containers/berth/internal/snapshot/layer"
 	"github.com/containerd/containerd/v2/core/content"
@@ -50,7 +51,9 @@ func (a *Ahead) Close() {
 
 // Installer installs the images of the archive with the layers that are
 // unpacked already.
-func (a *Ahead) Installer() *Installer { return &Installer{Depot: a.s.Depot, ahead: a} }
+func (a *Ahead) Installer() *Installer {
+	return &Installer{Depot: a.s.Depot, Limit: a.s.Limit, ahead: a}
+}
 
 // Wait waits for the blobs that came.
 func (a *Ahead) Wait() error {
@@ -117,8 +120,18 @@ func (a *Ahead) Writer(ctx context.Context, opts ...content.WriterOpt) (content.
 
 type aheadWriter struct {
 	content.Writer
-	a      *Ahead
-	handed bool
+	a       *Ahead
+	written int64
+	handed  bool
+}
+
+// Write stores no more of one blob than a layer may have: the archive may be a
+// bomb as well as what is in it.
+func (w *aheadWriter) Write(b []byte) (int, error) {
+	if w.written += int64(len(b)); w.a.s.Limit > 0 && w.written > w.a.s.Limit {
+		return 0, layer.TooLarge{Limit: w.a.s.Limit}
+	}
+	return w.Writer.Write(b)
 }
 
 func (w *aheadWriter) Commit(_ context.Context, size int64, expected digest.Digest, opts ...content.Opt) error {
@@ -152,8 +165,12 @@ func (a *Ahead) store(w content.Writer, size int64, expected digest.Digest, opts
 		}
 		return fmt.Errorf("store blob: %w", err)
 	}
+	l, err := a.s.unpackAhead(a.ctx, desc)
+	if errors.As(err, &layer.TooLarge{}) || errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("layer %s: %w", desc.Digest, err)
+	}
 	// What cannot be unpacked may be no layer; one that is says so later.
-	if l, err := a.s.unpackAhead(a.ctx, desc); err == nil && l.dir != "" {
+	if err == nil && l.dir != "" {
 		a.mu.Lock()
 		a.staged[desc.Digest] = l
 		a.mu.Unlock()
@@ -177,6 +194,6 @@ func (s *Installer) unpackAhead(ctx context.Context, desc ocispec.Descriptor) (S
 	if err != nil {
 		return Staged{}, err
 	}
-	l.result, err = layer.Apply(ctx, l.dir, content.NewReader(ra))
+	l.result, err = layer.Apply(ctx, l.dir, content.NewReader(ra), s.Limit)
 	return l, err
 }

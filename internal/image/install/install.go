@@ -47,6 +47,7 @@ type Staged struct {
 // Installer brings layers into the depot.
 type Installer struct {
 	*depot.Depot
+	Limit int64  // bytes that one layer may unpack to; 0 for none
 	ahead *Ahead // has layers that are unpacked already; may be nil
 }
 
@@ -175,7 +176,7 @@ func (s *Installer) unpackBlob(ctx context.Context, desc ocispec.Descriptor, l *
 	}
 	defer ra.Close()
 	tell.Say(desc.Digest, "Extracting")
-	l.result, err = layer.Apply(ctx, l.dir, tell.Track(desc, content.NewReader(ra), 0, "Extracting"))
+	l.result, err = layer.Apply(ctx, l.dir, tell.Track(desc, content.NewReader(ra), 0, "Extracting"), s.Limit)
 	return err
 }
 
@@ -244,7 +245,7 @@ func (s *Installer) tee(ctx context.Context, w io.Writer, r io.Reader, dir strin
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
-		res, unpackErr = layer.Apply(ctx, dir, pipe)
+		res, unpackErr = layer.Apply(ctx, dir, pipe, s.Limit)
 		pipe.stop()
 	}()
 	_, err := io.CopyBuffer(io.MultiWriter(w, pipe), r, make([]byte, bufSize))

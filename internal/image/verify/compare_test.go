@@ -51,7 +51,7 @@ func TestCompare(t *testing.T) {
 		"hard link before": {"x/", "x/h=a", "a"},
 	} {
 		dir, b := t.TempDir(), tarOf(t, entries...)
-		r, err := layer.Apply(context.Background(), dir, bytes.NewReader(b))
+		r, err := layer.Apply(context.Background(), dir, bytes.NewReader(b), 0)
 		if err == nil {
 			err = layer.Settle(dir, r, nil)
 		}

@@ -37,19 +37,24 @@ type Result struct {
 }
 
 // Apply unpacks the stream r into dir, which must exist, and reads r to its end.
-func Apply(ctx context.Context, dir string, r io.Reader) (Result, error) {
+// It is a TooLarge error if that is more than limit bytes, 0 for none.
+func Apply(ctx context.Context, dir string, r io.Reader, limit int64) (Result, error) {
 	plain, err := Decompress(r)
 	if err != nil {
 		return Result{}, err
 	}
 	defer plain.Close()
 	hash := digest.Canonical.Digester()
-	tee := io.TeeReader(plain, hash.Hash())
+	tee := io.TeeReader(bounded(plain, limit), hash.Hash())
+	var total int64 // also of holes, which are not in the stream
 	seen := tree{own: map[string]bool{}, parents: map[string]bool{}}
 	_, err = archive.Apply(ctx, dir, tee,
 		archive.WithConvertWhiteout(convert), archive.WithFilter(func(hdr *tar.Header) (bool, error) {
 			if hdr.Typeflag == tar.TypeGNUSparse { // the reader fills the holes
 				hdr.Typeflag = tar.TypeReg
+			}
+			if total += max(hdr.Size, 0); limit > 0 && total > limit {
+				return false, TooLarge{limit}
 			}
 			seen.note(hdr)
 			return !seen.postpone(dir, hdr), nil

@@ -59,7 +59,7 @@ func TestApplyPacked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			res, err := Apply(context.Background(), dir, bytes.NewReader(tc.in))
+			res, err := Apply(context.Background(), dir, bytes.NewReader(tc.in), 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +93,7 @@ func TestWhiteouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			if _, err := Apply(context.Background(), dir, bytes.NewReader(archiveOf(t, tc.in...))); err != nil {
+			if _, err := Apply(context.Background(), dir, bytes.NewReader(archiveOf(t, tc.in...)), 0); err != nil {
 				t.Fatal(err)
 			}
 			info, err := os.Lstat(filepath.Join(dir, "x"))
@@ -154,7 +154,7 @@ func FuzzApply(f *testing.F) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		res, err := Apply(context.Background(), dir, bytes.NewReader(b))
+		res, err := Apply(context.Background(), dir, bytes.NewReader(b), 0)
 		if err == nil && !strings.HasPrefix(res.DiffID.String(), "sha256:") {
 			t.Errorf("no diff ID: %v", res)
 		}

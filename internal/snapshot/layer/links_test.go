@@ -18,7 +18,7 @@ import (
 func unpack(t *testing.T, lowers []string, headers ...tar.Header) ([]string, error) {
 	t.Helper()
 	dir := t.TempDir()
-	r, err := Apply(context.Background(), dir, bytes.NewReader(archiveOf(t, headers...)))
+	r, err := Apply(context.Background(), dir, bytes.NewReader(archiveOf(t, headers...)), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
