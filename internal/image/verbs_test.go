@@ -3,6 +3,7 @@ package image
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/berth-containers/berth/internal/sys/mount"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // loaded is a store with the awkward image under a name.
@@ -328,5 +330,47 @@ func TestRaw(t *testing.T) {
 	}
 	if _, _, err := s.Raw(context.Background(), "app:1", "x"); !errdefs.IsInvalidArgument(err) {
 		t.Error(err)
+	}
+}
+
+// An index goes whole from registry to registry, and in the one platform that
+// was asked for elsewhere.
+func TestCopyIndex(t *testing.T) {
+	ctx := context.Background()
+	r := registrytest.New(t, registrytest.OK)
+	var index ocispec.Index
+	index.SchemaVersion, index.MediaType = 2, ocispec.MediaTypeImageIndex
+	for i, arch := range []string{"amd64", "arm64"} {
+		d := serve(t, r, "team/app", arch, noise(t, uint64(i), 1000))
+		d.Platform = &ocispec.Platform{OS: "linux", Architecture: arch}
+		index.Manifests = append(index.Manifests, d)
+	}
+	b, err := json.Marshal(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := r.AddManifest("team/app", "1", ocispec.MediaTypeImageIndex, b)
+	s := newStore(t)
+	from := Place{Kind: InRegistry, Ref: r.Host() + "/team/app:1"}
+	for _, row := range []struct {
+		to       Place
+		platform string
+		want     digest.Digest
+	}{
+		{Place{Kind: InRegistry, Ref: r.Host() + "/other/app:1"}, "", want},
+		{Place{Kind: InRegistry, Ref: r.Host() + "/other/app:2"}, "linux/amd64", index.Manifests[0].Digest},
+		{Place{Kind: InStore, Ref: "app:1"}, "", want},
+		{Place{Kind: InStore, Ref: "app:2"}, "linux/amd64", index.Manifests[0].Digest},
+		{Place{Kind: InArchive, Writer: func() io.Writer { return io.Discard }}, "linux/amd64", index.Manifests[0].Digest},
+	} {
+		if got, err := s.Copy(ctx, from, row.to, row.platform, nil); err != nil || got != row.want {
+			t.Errorf("copy to %s %s for %q: %s %v, want %s", row.to.Kind, row.to.Ref, row.platform, got, err, row.want)
+		}
+	}
+	if _, err := s.Copy(ctx, from, Place{Kind: InStore, Ref: "app:3"}, "linux/s390x", nil); !errdefs.IsNotFound(err) {
+		t.Error(err)
+	}
+	if tree := verified(t, s); tree != "app:1 \napp:2 " {
+		t.Error(tree)
 	}
 }

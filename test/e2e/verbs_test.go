@@ -3,6 +3,8 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -425,5 +427,32 @@ func TestPlatforms(t *testing.T) {
 	e.OK("load", "-q", "--platform", "linux/amd64", "-i", archive)
 	if r := e.Berth("load", "-q", "--platform", "linux/arm64", "-i", archive); r.Code != 1 || !strings.Contains(r.Err, "No such image for linux/arm64") {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestImportFromAddress(t *testing.T) {
+	e := engine(t)
+	rootfs, err := harness.BusyboxTar()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/rootfs.tar" {
+			_, _ = w.Write(rootfs)
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	defer server.Close()
+	for name, client := range map[string]func(...string) harness.Result{"berth": e.Berth, "docker": e.Docker} {
+		if r := client("import", server.URL+"/rootfs.tar", name+":1"); r.Code != 0 {
+			t.Errorf("%s import: %+v", name, r)
+		}
+		if got := e.OK("history", "--format", "{{.Comment}}", name+":1"); got != "Imported from "+server.URL+"/rootfs.tar" {
+			t.Errorf("history %q", got)
+		}
+		if r := client("import", server.URL+"/nope.tar"); r.Code != 1 || !strings.Contains(r.Err, "404 Not Found") {
+			t.Errorf("%s import of nothing: %+v", name, r)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -102,9 +103,14 @@ func createImage(images Images, e announcer) handler {
 		case r.query.Get("fromImage") != "":
 			return pullImage(images, e, w, r, platform)
 		case source == "-":
-			return importImage(images, e, w, r, platform)
+			return importImage(images, e, w, r, r.Body, platform)
 		case source != "":
-			return errdefs.ErrNotImplemented.WithMessage("import from a URL is not supported by Berth yet: download it and send it with fromSrc=-")
+			body, err := image.OpenAddress(r.Context(), source)
+			if err != nil {
+				return err
+			}
+			defer body.Close()
+			return importImage(images, e, w, r, body, platform)
 		}
 		return errdefs.ErrInvalidArgument.WithMessage("parameter fromImage or fromSrc is needed")
 	}
@@ -182,9 +188,10 @@ func inspectRemote(images registries) handler {
 	}
 }
 
-func importImage(images imageMover, e announcer, w http.ResponseWriter, r *request, platform string) error {
+func importImage(images imageMover, e announcer, w http.ResponseWriter, r *request, body io.Reader, platform string) error {
 	ref := joinTag(r.query.Get("repo"), r.query.Get("tag"))
-	id, err := images.Import(r.Context(), r.Body, ref, r.query.Get("message"), r.query["changes"], platform)
+	message := cmp.Or(r.query.Get("message"), "Imported from "+r.query.Get("fromSrc"))
+	id, err := images.Import(r.Context(), body, ref, message, r.query["changes"], platform)
 	if err != nil {
 		return err
 	}
