@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,15 +218,26 @@ func TestForeignLayer(t *testing.T) {
 // A connection that breaks is made again, for as long as something comes.
 func TestFetchGoesOn(t *testing.T) {
 	blob := bytes.Repeat([]byte("0123456789abcdef"), 1<<14)
-	connections := 0
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		connections++
-		http.ServeContent(&short{ResponseWriter: w, left: 80 << 10}, req, "", time.Time{}, bytes.NewReader(blob))
-	}))
-	defer server.Close()
-	repo := repository(t, Options{}, strings.TrimPrefix(server.URL, "http://")+"/app", Credentials{})
-	if _, err := repo.FetchAll(context.Background(), layerOf(blob), 1<<20); err != nil || connections != 4 {
-		t.Errorf("%v after %d connections", err, connections)
+	for _, protocol := range []int{1, 2} {
+		var connections atomic.Int32
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if req.ProtoMajor != protocol {
+				t.Errorf("HTTP/%d is spoken, not %d", req.ProtoMajor, protocol)
+			}
+			connections.Add(1)
+			http.ServeContent(&short{ResponseWriter: w, left: 80 << 10}, req, "", time.Time{}, bytes.NewReader(blob))
+		}))
+		server.EnableHTTP2 = true
+		if protocol == 1 {
+			server.Start()
+		} else {
+			server.StartTLS()
+		}
+		repo := repository(t, Options{}, server.Listener.Addr().String()+"/app", Credentials{})
+		if _, err := repo.FetchAll(context.Background(), layerOf(blob), 1<<20); err != nil || connections.Load() != 4 {
+			t.Errorf("%v after %d connections", err, connections.Load())
+		}
+		server.Close()
 	}
 }
 

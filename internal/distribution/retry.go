@@ -3,10 +3,12 @@ package distribution
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -79,9 +81,21 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 
 // broke says if a connection ended that had begun.
 func broke(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
+	var stream streamError
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.As(err, &stream) ||
+		strings.Contains(err.Error(), "http2: server sent GOAWAY") || strings.Contains(err.Error(), "http2: client connection lost") // net/http has no types for these
 }
+
+// streamError is the end of one request over HTTP/2. net/http does not export
+// its type, but lets errors.As fill any with the same fields.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (s streamError) Error() string { return fmt.Sprintf("stream error %d", s.Code) }
 
 // unreached says if there was no connection.
 func unreached(err error) bool {

@@ -30,6 +30,13 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("%s: second pull: %s", client, out)
 		}
 	}
+	status, body, err := e.Do("GET", "/distribution/"+host+"/berth/box:1/json", "")
+	if err != nil || status != http.StatusOK || !strings.Contains(body, `"Platforms":[{"architecture":`) {
+		t.Errorf("what the registry has: %d %s %v", status, body, err)
+	}
+	if out := e.DockerOK("manifest", "inspect", "--insecure", host+"/berth/box:1"); !strings.Contains(out, `"layers"`) {
+		t.Errorf("docker manifest inspect: %s", out)
+	}
 	e.OK("rmi", "-f", "busybox", host+"/berth/box:1", host+"/docker/box:1")
 	if got := e.OK("run", "--rm", host+"/berth/box:1", "echo", "pulled"); got != "pulled" {
 		t.Errorf("run pulls what is missing: %q", got)
