@@ -456,3 +456,25 @@ func TestImportFromAddress(t *testing.T) {
 		}
 	}
 }
+
+// Each side of a copy has its own credentials.
+func TestCopyWithCredentials(t *testing.T) {
+	certificate, key := harness.Certificate(t, harness.SecureAddress)
+	t.Setenv("SSL_CERT_FILE", certificate) // for the engine
+	e := engine(t)
+	private, public := harness.SecureRegistry(t, certificate, key), harness.Registry(t)
+	if r := e.Berth("image", "copy", "berth:busybox", "docker://"+private+"/box:1"); r.Code != 1 || !strings.Contains(r.Err, "denied") {
+		t.Errorf("copy without a login: %+v", r)
+	}
+	e.OK("login", "-u", "user", "-p", "secret", private)
+	want := e.OK("image", "copy", "-q", "berth:busybox", "docker://"+private+"/box:1")
+	for _, step := range [][2]string{
+		{"docker://" + private + "/box:1", "docker://" + public + "/box:1"},
+		{"docker://" + public + "/box:1", "docker://" + private + "/box:2"},
+		{"docker://" + private + "/box:2", "berth:back:1"},
+	} {
+		if got := e.OK("image", "copy", "-q", step[0], step[1]); got != want {
+			t.Errorf("copy %v: %s, not %s", step, got, want)
+		}
+	}
+}
