@@ -214,8 +214,8 @@ func TestFailures(t *testing.T) {
 		{name: "directory on a file", args: []string{"true"}, change: func(s *specs.Spec) {
 			s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: "/tmp", Destination: "/etc/passwd"})
 		}, kind: func(error) bool { return true }, text: "are you trying to mount a directory onto a file"},
-		{name: "profile", args: []string{"true"}, change: func(s *specs.Spec) { s.Process.ApparmorProfile = "docker-default" },
-			kind: errdefs.IsInvalidArgument, text: `process.apparmorProfile "docker-default": AppArmor is not enabled on this host`},
+		{name: "profile", args: []string{"true"}, change: func(s *specs.Spec) { s.Process.ApparmorProfile = "docker-default" }, // not loaded, or no AppArmor
+			kind: func(error) bool { return true }, text: `process.apparmorProfile "docker-default"`},
 		{name: "sysctl of the host", args: []string{"true"}, change: func(s *specs.Spec) {
 			s.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
 			s.Linux.Namespaces = s.Linux.Namespaces[:2]

@@ -30,8 +30,10 @@ func makeInitrd(t *testing.T, kernel, work string) string {
 	for _, name := range []string{"berth", "berthd", "berth-shim", "berth-runtime", "berth-init"} {
 		must(t, "cp", harness.Bin(t, name), root+"/bin/"+name)
 	}
-	// What the package promises of cgroup v2 can be shown on such a host only.
-	must(t, "env", "CGO_ENABLED=0", "go", "test", "-c", "-o", root+"/bin/cgroup.test", "github.com/berth-containers/berth/internal/sys/cgroup")
+	// What packages promise of cgroup v2 and of older kernels can be shown on such a host only.
+	for name, pkg := range map[string]string{"cgroup.test": "internal/sys/cgroup", "runtime.test": "internal/runtime"} {
+		must(t, "env", "CGO_ENABLED=0", "go", "test", "-c", "-o", root+"/bin/"+name, "github.com/berth-containers/berth/"+pkg)
+	}
 	for _, name := range criuPrograms {
 		copyProgram(t, root, name)
 	}
@@ -59,7 +61,7 @@ func copyModules(t *testing.T, kernel, root string) {
 	}
 	release := strings.TrimSpace(string(b))
 	to := root + "/lib/modules/" + release
-	for _, dir := range []string{"fs/overlayfs", "net/bridge", "net/802", "net/llc", "net/netfilter", "net/ipv4", "net/ipv6", "net/unix", "net/netlink", "net/packet", "drivers/net", "lib"} {
+	for _, dir := range []string{"fs/overlayfs", "net/bridge", "net/802", "net/llc", "net/netfilter", "net/ipv4", "net/ipv6", "net/unix", "net/netlink", "net/packet", "drivers/net", "drivers/block/brd.ko", "lib"} {
 		from := filepath.Join(kernel, "modules/kernel", dir)
 		if _, err := os.Stat(from); err != nil {
 			continue
@@ -77,6 +79,7 @@ const stageOne = `#!/bin/sh
 cd /
 for f in bin sbin etc lib lib64 tmp run var root image checks checkpoint busybox.tar; do cp -a $f /new/; rm -rf /$f.gone; done
 mkdir -p /new/proc /new/sys /new/dev
+chmod 1777 /new/tmp
 exec switch_root /new /checks
 `
 
@@ -92,6 +95,7 @@ mkdir -p /dev/pts && mount -t devpts devpts /dev/pts
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs tmpfs /run
 for m in overlay bridge veth nf_tables nft_chain_nat nft_nat nft_masq nft_ct nft_fib_ipv4 tun unix_diag tcp_diag udp_diag raw_diag af_packet_diag netlink_diag; do modprobe $m; done
+dmesg -n 1 # what the kernel says would be in the middle of what a check prints
 ip link set lo up
 echo 'root:x:0:0:root:/root:/bin/sh' > /etc/passwd
 start_engine() {
