@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -26,7 +27,20 @@ type background struct {
 	again   bool
 	running bool
 	stopped bool
+	later   *time.Timer
 	work    sync.WaitGroup
+}
+
+// after runs at some time, if nothing stops it; of several times the last counts.
+func (b *background) after(wait time.Duration, run func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.later != nil {
+		b.later.Stop()
+	}
+	if !b.stopped {
+		b.later = time.AfterFunc(wait, run)
+	}
 }
 
 func (b *background) kick(run func()) {
@@ -58,6 +72,9 @@ func (b *background) next() bool {
 func (b *background) stop() {
 	b.mu.Lock()
 	b.stopped = true
+	if b.later != nil {
+		b.later.Stop()
+	}
 	b.mu.Unlock()
 	b.work.Wait()
 }

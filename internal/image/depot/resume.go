@@ -69,8 +69,12 @@ func (s resumption) keep(ctx context.Context, from leases.Lease, name string) er
 			}
 		}
 	}
+	s.collectExpired()
 	return s.release(ctx, before)
 }
+
+// collectExpired collects what is kept now when its time has come.
+func (s resumption) collectExpired() { s.background.after(resumeTime+time.Minute, s.CollectLater) }
 
 // Resumed lets go of what was kept for a name: its pull has come to its end.
 // With name "" it lets go of all that was kept.
@@ -159,6 +163,8 @@ func (s resumption) releaseWork(ctx context.Context) error {
 	var left []leases.Lease
 	for _, l := range all {
 		switch l.Labels[leaseLabel] {
+		case resumeLabel:
+			s.collectExpired()
 		case pullLabel:
 			if err := s.keep(ctx, l, l.Labels[forLabel]); err != nil {
 				return err

@@ -154,7 +154,7 @@ func FuzzApply(f *testing.F) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		res, err := Apply(context.Background(), dir, bytes.NewReader(b), 0)
+		res, err := Apply(context.Background(), dir, bytes.NewReader(b), 16<<20)
 		if err == nil && !strings.HasPrefix(res.DiffID.String(), "sha256:") {
 			t.Errorf("no diff ID: %v", res)
 		}
