@@ -14,6 +14,7 @@ import (
 	"github.com/berth-containers/berth/internal/sys/cgroup/device"
 	"github.com/berth-containers/berth/internal/sys/cgroup/limit"
 	"github.com/berth-containers/berth/internal/sys/cgroup/systemd"
+	"github.com/berth-containers/berth/internal/sys/dbus"
 )
 
 // openSystemd connects to the caller's systemd: the system's, or the user's own.
@@ -29,11 +30,13 @@ func openSystemd(ctx context.Context) (m *systemd.Manager, root bool, err error)
 // Unit is a container's place with systemd.
 type Unit struct {
 	systemd.Unit
-	Path string // of the cgroup that it will have
+	Path  string          // of the cgroup that it will have
+	extra dbus.Properties // that the user asks for
 }
 
-// PlaceUnit reads a cgroupsPath of systemd's form, slice:prefix:name.
-func PlaceUnit(ctx context.Context, cgroupsPath string) (*Unit, error) {
+// PlaceUnit reads a cgroupsPath of systemd's form, slice:prefix:name, and the
+// annotations that set properties of the unit.
+func PlaceUnit(ctx context.Context, cgroupsPath string, annotations map[string]string) (*Unit, error) {
 	unit, err := systemd.Parse(cgroupsPath)
 	if err != nil {
 		return nil, err
@@ -41,12 +44,15 @@ func PlaceUnit(ctx context.Context, cgroupsPath string) (*Unit, error) {
 	if strings.HasSuffix(unit.Name, ".slice") {
 		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("cgroupsPath %q names a slice, which holds no process; give the container a name without .slice", cgroupsPath))
 	}
+	u := &Unit{}
+	if u.extra, err = systemd.FromAnnotations(annotations); err != nil {
+		return nil, err
+	}
 	m, root, err := openSystemd(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer m.Close()
-	u := &Unit{}
 	u.Unit, u.Path, err = m.Place(ctx, unit, root)
 	return u, err
 }
@@ -54,7 +60,7 @@ func PlaceUnit(ctx context.Context, cgroupsPath string) (*Unit, error) {
 // startUnit has systemd put the process into a unit of its own, and sets what
 // systemd has no property for.
 func (n *newCgroup) startUnit(ctx context.Context, o CreateOptions, pid int) error {
-	c := systemd.Container{Unit: o.Unit.Unit, Pid: pid, V2: cgroup.Detect() == cgroup.V2}
+	c := systemd.Container{Unit: o.Unit.Unit, Pid: pid, V2: cgroup.Detect() == cgroup.V2, Extra: o.Unit.extra}
 	var rules []specs.LinuxDeviceCgroup
 	if res := o.Spec.Linux.Resources; res != nil {
 		rules = res.Devices

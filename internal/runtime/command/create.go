@@ -148,7 +148,7 @@ func (e *env) place(s *state.State, o *runtime.CreateOptions) (err error) {
 	if *path == "" {
 		*path = ":berth:" + o.ID
 	}
-	if o.Unit, err = runtime.PlaceUnit(context.Background(), *path); err != nil {
+	if o.Unit, err = runtime.PlaceUnit(context.Background(), *path, o.Spec.Annotations); err != nil {
 		return err
 	}
 	s.Cgroup, s.Unit = o.Unit.Path, o.Unit.Name

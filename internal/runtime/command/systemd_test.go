@@ -46,6 +46,7 @@ func TestSystemdCgroup(t *testing.T) {
 		s.Linux.CgroupsPath = "-.slice:" + b.id + ":web"
 		s.Linux.Resources.Pids = &specs.LinuxPids{Limit: &limit}
 		s.Linux.Resources.CPU = &specs.LinuxCPU{Cpus: "0"}
+		s.Annotations = map[string]string{"org.systemd.property.TimeoutStopSec": "5", "org.systemd.property.CollectMode": "'inactive-or-failed'"}
 	})
 	b.must("--systemd-cgroup", "create", b.id)
 	deleted := false
@@ -78,6 +79,7 @@ func TestSystemdCgroup(t *testing.T) {
 	}
 	calls := fake.String()
 	for _, want := range []string{"StartTransientUnit " + b.id + "-web.scope replace", `Slice = "-.slice"`, "Delegate = true", "TasksMax = @t 33",
+		"TimeoutStopUSec = @t 5000000", `CollectMode = "inactive-or-failed"`,
 		"SetUnitProperties " + b.id + "-web.scope true\n  TasksMax = @t 44", "StopUnit " + b.id + "-web.scope replace"} {
 		if !strings.Contains(calls, want) {
 			t.Errorf("%q is not in what systemd was asked:\n%s", want, calls)
