@@ -83,6 +83,7 @@ type ExecOptions struct {
 	ID, Bundle string // as in CreateOptions
 	Pid        int    // the container's init, as seen from the caller
 	CgroupPath string
+	Unit       *Unit          // as in CreateOptions
 	Spec       *specs.Spec    // the container's: namespaces, seccomp, masked paths
 	Process    *specs.Process // what to run
 	Stdio      [3]*os.File    // as in CreateOptions

@@ -268,7 +268,7 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 		}
 		defer s.root.Close()
 	}
-	ch, err := r.startBeside(&s, o.Pid)
+	ch, err := r.startBeside(ctx, &s, o)
 	if err != nil {
 		return nil, goneOr(target, err)
 	}
@@ -303,13 +303,24 @@ func (r *Runtime) Exec(ctx context.Context, o ExecOptions) (_ *Process, err erro
 
 // startBeside starts an init in the container's cgroup. On v2 a container that
 // has handed controllers down has its processes in groups below: then the init
-// joins that of the container's first process.
-func (r *Runtime) startBeside(s *start, pid int) (*child, error) {
+// joins that of the container's first process. Where the kernel lets only systemd
+// move a process there, as from a user's session, systemd does.
+func (r *Runtime) startBeside(ctx context.Context, s *start, o ExecOptions) (*child, error) {
 	ch, err := r.start(*s)
+	if errors.Is(err, unix.EACCES) && s.group != nil && o.Unit != nil {
+		s.group = nil
+		if ch, err = r.start(*s); err != nil {
+			return nil, err
+		}
+		if err := attachToUnit(ctx, o, ch.pid); err != nil {
+			return nil, errors.Join(err, ch.kill(ctx))
+		}
+		return ch, nil
+	}
 	if !errors.Is(err, unix.EBUSY) || s.group == nil {
 		return ch, err
 	}
-	if s.group, err = s.group.Of(pid); err != nil {
+	if s.group, err = s.group.Of(o.Pid); err != nil {
 		return nil, err
 	}
 	return r.start(*s)

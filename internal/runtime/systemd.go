@@ -99,6 +99,16 @@ func (n *newCgroup) startUnit(ctx context.Context, o CreateOptions, pid int) err
 	return nil
 }
 
+// attachToUnit has systemd move the process into the container's cgroup.
+func attachToUnit(ctx context.Context, o ExecOptions, pid int) error {
+	m, _, err := openSystemd(ctx)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return m.Attach(ctx, o.Unit.Name, strings.TrimPrefix(o.CgroupPath, o.Unit.Path), pid)
+}
+
 func (c *Container) removeCgroup() error {
 	if c.unit == "" {
 		return c.gate.runtime.RemoveCgroup(c.CgroupPath)

@@ -85,6 +85,10 @@ func (f execFlags) options(s *state.State, args []string) (o runtime.ExecOptions
 		return o, fmt.Errorf("cannot exec in container %s: it is %s", s.ID, status)
 	}
 	o = runtime.ExecOptions{ID: s.ID, Bundle: s.Bundle, Pid: s.Process.Pid, CgroupPath: s.Cgroup, Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}}
+	if s.Unit != "" {
+		o.Unit = &runtime.Unit{Path: s.Cgroup}
+		o.Unit.Name = s.Unit
+	}
 	if o.Spec, err = s.Config(); err != nil {
 		return o, err
 	}

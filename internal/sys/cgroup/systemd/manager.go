@@ -289,6 +289,16 @@ func (m *Manager) Update(ctx context.Context, unit string, list []limit.Setting)
 	return nil
 }
 
+// Attach moves one more process into the unit's cgroup, or one below it.
+func (m *Manager) Attach(ctx context.Context, unit, below string, pid int) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if _, err := m.call(ctx, "AttachProcessesToUnit", dbus.String(unit), dbus.String(below), dbus.Uint32s{uint32(pid)}); err != nil {
+		return fmt.Errorf("put process %d into systemd's unit %s: %w", pid, unit, err)
+	}
+	return nil
+}
+
 // Stop stops the unit and lets it be forgotten. One that is gone is no error.
 func (m *Manager) Stop(ctx context.Context, unit string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)

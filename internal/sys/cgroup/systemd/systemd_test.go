@@ -220,6 +220,9 @@ func TestUpdateAndStop(t *testing.T) {
 		err = m.Update(limited(t), "web.scope", nil)
 	}
 	if err == nil {
+		err = m.Attach(limited(t), "web.scope", "/in", 43)
+	}
+	if err == nil {
 		err = m.Stop(limited(t), "web.scope")
 	}
 	if err != nil {
@@ -229,6 +232,7 @@ func TestUpdateAndStop(t *testing.T) {
   TasksMax = @t 9
   CPUQuotaPeriodUSec = @t 100000
   CPUQuotaPerSecUSec = @t 18446744073709551615
+AttachProcessesToUnit web.scope /in [43]
 StopUnit web.scope replace
 ResetFailedUnit web.scope`)
 }
