@@ -183,12 +183,17 @@ func awaitForeign(f *os.File, st state) (status syscall.WaitStatus, unknown stri
 	if status, ok, _ := pidfd.Status(f); ok {
 		return status, ""
 	}
-	if stat, err := readStat(st.Pid); err == nil && stat.zombie && stat.startTicks == st.StartTicks {
+	stat, err := readStat(st.Pid)
+	if err == nil && stat.zombie && stat.startTicks == st.StartTicks {
 		return syscall.WaitStatus(stat.exitCode), ""
 	}
-	f.SetReadDeadline(time.Now().Add(reapTimeout))
-	if err := pidfd.WaitReaped(f); err != nil {
-		return 0, "its new parent does not reap it"
+	// Linux before 6.9 never tells a pidfd that its process was reaped.
+	reaped := errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) || err == nil && stat.startTicks != st.StartTicks
+	if !reaped {
+		f.SetReadDeadline(time.Now().Add(reapTimeout))
+		if err := pidfd.WaitReaped(f); err != nil {
+			return 0, "its new parent does not reap it"
+		}
 	}
 	status, ok, err := pidfd.Status(f)
 	switch {

@@ -37,7 +37,8 @@ func Signal(f *os.File, sig syscall.Signal) error {
 // it with os.ErrClosed.
 func WaitExit(f *os.File) error { return wait(f, unix.POLLIN) }
 
-// WaitReaped returns when the process has ended and its parent has reaped it.
+// WaitReaped returns when the process has ended and its parent has reaped it, which
+// Linux tells since 6.9 only.
 func WaitReaped(f *os.File) error { return wait(f, unix.POLLHUP) }
 
 // Reap takes the exit status of pid if it is a child that has ended; ok is
