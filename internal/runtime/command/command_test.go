@@ -26,6 +26,12 @@ func newBundle(t *testing.T, args ...string) *bundle {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"berth-runtime", "berth-init"} {
+		if bin := os.Getenv("BERTH_BIN"); bin != "" {
+			if out, err := exec.Command("cp", filepath.Join(bin, name), dir).CombinedOutput(); err != nil {
+				t.Fatalf("copy %s: %v: %s", name, err, out)
+			}
+			continue
+		}
 		build := exec.Command("go", "build", "-o", dir, "../../../cmd/"+name)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {

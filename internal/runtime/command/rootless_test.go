@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,6 +129,88 @@ func TestRootless(t *testing.T) {
 	}
 	u.must("delete", u.id)
 	u.nothing()
+}
+
+// unified says whether the host has cgroup v2 only.
+func unified() bool {
+	var fs unix.Statfs_t
+	return unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
+}
+
+// What a user's cgroup was delegated with holds for the containers of the user.
+func TestRootlessCgroup(t *testing.T) {
+	if !unified() {
+		t.Skip("needs a host with cgroup v2 only")
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	u := newUser(t, "sleep", "1000")
+	parent := fmt.Sprintf("/berth-user-%d", os.Getpid())
+	dir := filepath.Join("/sys/fs/cgroup", parent)
+	session := filepath.Join(dir, "session")
+	t.Cleanup(func() { _, _ = os.Remove(session), os.Remove(dir) })
+	if err := os.WriteFile("/sys/fs/cgroup/cgroup.subtree_control", []byte("+memory +pids"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, group := range []string{dir, session} {
+		if err := os.Mkdir(group, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range []string{"", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"} {
+			if err := os.Chown(filepath.Join(group, file), nobody, nobody); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	group, err := os.Open(session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer group.Close()
+	must := func(args ...string) string {
+		t.Helper()
+		cmd := u.command("", args...)
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(group.Fd())
+		out, code := u.output(cmd)
+		if code != 0 {
+			t.Fatalf("%v: code %d: %s", args, code, out)
+		}
+		return out
+	}
+	limit, pids := int64(64<<20), int64(33)
+	u.edit(func(s *specs.Spec) {
+		s.Linux.CgroupsPath = parent + "/box"
+		s.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}, Pids: &specs.LinuxPids{Limit: &pids}}
+	})
+	must("create", u.id)
+	must("start", u.id)
+	box := filepath.Join(dir, "box")
+	for file, want := range map[string]string{"memory.max": "67108864\n", "pids.max": "33\n"} {
+		if got, err := os.ReadFile(filepath.Join(box, file)); err != nil || string(got) != want {
+			t.Errorf("%s is %q, %v; want %q", file, got, err, want)
+		}
+	}
+	must("pause", u.id)
+	must("resume", u.id)
+	must("update", "--pids-limit", "44", u.id)
+	// The cgroup namespace begins at the container's group.
+	if out := must("exec", u.id, "cat", "/proc/self/cgroup"); out != "0::/\n" {
+		t.Errorf("exec's process is in %q", out)
+	}
+	var s specs.State
+	if err := json.Unmarshal([]byte(must("state", u.id)), &s); err != nil {
+		t.Fatal(err)
+	}
+	must("kill", "--all", u.id, "KILL")
+	if _, err := syscall.Wait4(s.Pid, nil, 0, nil); err != nil {
+		t.Error(err)
+	}
+	must("delete", u.id)
+	u.nothing()
+	if _, err := os.Stat(box); !os.IsNotExist(err) {
+		t.Errorf("the container's cgroup is left: %v", err)
+	}
 }
 
 // Each refusal names the field and what to do, and leaves nothing.
