@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/berth-containers/berth/internal/image/changes"
@@ -95,19 +94,8 @@ func (s *Store) commit(ctx context.Context, c Commit, record string, layer func(
 		ocispec.History{Created: &now, Author: c.Author, Comment: c.Comment, CreatedBy: c.CreatedBy})
 	layers := make([]ocispec.Descriptor, 0, len(base.Manifest.Layers)+1)
 	for _, b := range base.Manifest.Layers {
-		b.MediaType = ociType(b.MediaType)
+		b.MediaType = manifest.OCIType(b.MediaType)
 		layers = append(layers, b)
 	}
 	return s.enter(ctx, record, &config, append(layers, desc), l)
-}
-
-// ociType is the OCI's name for a layer's media type of Docker.
-func ociType(mediaType string) string {
-	switch {
-	case strings.HasSuffix(mediaType, ".tar.gzip") && strings.HasPrefix(mediaType, "application/vnd.docker."):
-		return ocispec.MediaTypeImageLayerGzip
-	case strings.HasSuffix(mediaType, ".tar") && strings.HasPrefix(mediaType, "application/vnd.docker."):
-		return ocispec.MediaTypeImageLayer
-	}
-	return mediaType
 }

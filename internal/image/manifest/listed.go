@@ -16,12 +16,22 @@ const listedLabel = "containerd.io/gc.ref.content.oci"
 
 // ociTypes are OCI's words for Docker's types.
 var ociTypes = map[string]string{
-	images.MediaTypeDockerSchema2Config:           ocispec.MediaTypeImageConfig,
-	images.MediaTypeDockerSchema2Layer:            ocispec.MediaTypeImageLayer,
-	images.MediaTypeDockerSchema2LayerGzip:        ocispec.MediaTypeImageLayerGzip,
-	images.MediaTypeDockerSchema2LayerZstd:        ocispec.MediaTypeImageLayerZstd,
-	images.MediaTypeDockerSchema2LayerForeign:     ocispec.MediaTypeImageLayerNonDistributable,     //nolint:staticcheck // it is what came
-	images.MediaTypeDockerSchema2LayerForeignGzip: ocispec.MediaTypeImageLayerNonDistributableGzip, //nolint:staticcheck // it is what came
+	images.MediaTypeDockerSchema2Config:    ocispec.MediaTypeImageConfig,
+	images.MediaTypeDockerSchema2Layer:     ocispec.MediaTypeImageLayer,
+	images.MediaTypeDockerSchema2LayerGzip: ocispec.MediaTypeImageLayerGzip,
+	images.MediaTypeDockerSchema2LayerZstd: ocispec.MediaTypeImageLayerZstd,
+	//lint:ignore SA1019 it is what came
+	images.MediaTypeDockerSchema2LayerForeign: ocispec.MediaTypeImageLayerNonDistributable,
+	//lint:ignore SA1019 it is what came
+	images.MediaTypeDockerSchema2LayerForeignGzip: ocispec.MediaTypeImageLayerNonDistributableGzip,
+}
+
+// OCIType is OCI's word for a media type of Docker's; others stay.
+func OCIType(mediaType string) string {
+	if t, ok := ociTypes[mediaType]; ok {
+		return t
+	}
+	return mediaType
 }
 
 // Listed is what the index of an OCI layout lists for a record: its target, if

@@ -190,9 +190,11 @@ func TestInconvertible(t *testing.T) {
 	}{
 		{memory(specs.LinuxMemory{Swappiness: ptr[uint64](0)}), "memory.swappiness"},
 		{memory(specs.LinuxMemory{DisableOOMKiller: ptr(true)}), "memory.disableOOMKiller"},
+		//lint:ignore SA1019 configurations still have it
 		{memory(specs.LinuxMemory{Kernel: ptr[int64](5)}), "memory.kernel"},
 		{memory(specs.LinuxMemory{KernelTCP: ptr[int64](5)}), "memory.kernelTCP"},
 		{specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{LeafWeight: ptr[uint16](10)}}, "blockIO.leafWeight"},
+		//lint:ignore SA1019 configurations still have it
 		{memory(specs.LinuxMemory{DisableOOMKiller: ptr(false), Kernel: ptr[int64](-1), KernelTCP: ptr[int64](0)}), ""},
 		{specs.LinuxResources{}, ""},
 	} {

@@ -62,6 +62,7 @@ func Inconvertible(res *specs.LinuxResources) error {
 		return refuse("memory.swappiness", "take it out, or limit the swap")
 	case m.DisableOOMKiller != nil && *m.DisableOOMKiller:
 		return refuse("memory.disableOOMKiller", "take it out, or use unified memory.high in place of the limit")
+	//lint:ignore SA1019 configurations still have it
 	case given(m.Kernel) && *m.Kernel > 0:
 		return refuse("memory.kernel", "take it out, the memory limit holds for the kernel's memory as well")
 	case given(m.KernelTCP) && *m.KernelTCP > 0:
