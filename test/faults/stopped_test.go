@@ -77,7 +77,8 @@ func TestStoppedShim(t *testing.T) {
 		t.Errorf("logs: %q", got)
 	}
 	stopped := make(chan int, 1)
-	go func() { stopped <- e.Berth("stop", "-t", "0", "other").Code }()
+	id := e.OK("inspect", "-f", "{{.Id}}", "other") // the name may be gone before the request is there
+	go func() { stopped <- e.Berth("stop", "-t", "0", id).Code }()
 	e.OK("rename", "other", "renamed") // stop waits for the shim without its turn
 	thaw()
 	if code := <-stopped; code != 0 {

@@ -68,7 +68,8 @@ func newEngine(t *testing.T, name string, binaries ...string) *engine {
 	return e
 }
 
-// try runs a command of the engine's and returns what it wrote and its code.
+// try runs a command of the engine's and returns what it wrote and its code. Its input
+// stays open: with the end of it script(1) hangs up before all output is through.
 func (e *engine) try(args ...string) (string, int) {
 	e.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -83,7 +84,14 @@ func (e *engine) try(args ...string) (string, int) {
 	// A file: what stays behind a command must not keep us waiting.
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr, cmd.Env = f, f, append(os.Environ(), "TMPDIR="+e.dir)
+	input, held, err := os.Pipe()
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	cmd.Stdin = input
 	err = cmd.Run()
+	held.Close()
+	input.Close()
 	text, readErr := os.ReadFile(out)
 	if cmd.ProcessState == nil || readErr != nil {
 		e.t.Fatal(args, err, readErr)
