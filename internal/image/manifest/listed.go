@@ -75,10 +75,10 @@ func isWhole(ctx context.Context, s *depot.Depot, desc ocispec.Descriptor) (bool
 func writeOCI(ctx context.Context, s *depot.Depot, p *Image) (ocispec.Descriptor, error) {
 	m := p.Manifest
 	m.MediaType = ocispec.MediaTypeImageManifest
-	m.Config.MediaType = inOCI(m.Config.MediaType)
+	m.Config.MediaType = OCIType(m.Config.MediaType)
 	m.Layers = make([]ocispec.Descriptor, len(p.Manifest.Layers))
 	for i, l := range p.Manifest.Layers {
-		l.MediaType = inOCI(l.MediaType)
+		l.MediaType = OCIType(l.MediaType)
 		m.Layers[i] = l
 	}
 	b, err := json.Marshal(m)
@@ -100,11 +100,4 @@ func writeOCI(ctx context.Context, s *depot.Depot, p *Image) (ocispec.Descriptor
 		return desc, fmt.Errorf("write manifest for the layout: %w", err)
 	}
 	return desc, nil
-}
-
-func inOCI(mediaType string) string {
-	if t, ok := ociTypes[mediaType]; ok {
-		return t
-	}
-	return mediaType
 }
