@@ -9,6 +9,7 @@ import (
 	"github.com/moby/moby/api/types/events"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/lives"
 	"github.com/berth-containers/berth/internal/logs"
 	"github.com/berth-containers/berth/internal/shim"
 )
@@ -29,20 +30,20 @@ func (s streams) Wait(ctx context.Context, ref string, condition api.WaitConditi
 	default:
 		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid condition: %q", condition))
 	}
-	l := s.live(r.ID)
+	l := s.lives.Get(r.ID)
 	if l == nil {
 		return nil, noSuch(ref)
 	}
-	w := l.addWaiter(condition)
+	w := l.AddWaiter(condition)
 	// The state is looked at after the waiter is there, so no end is missed.
 	now := s.records.Get(r.ID)
 	switch {
 	case now == nil:
-		l.wake(answerOf(r), func(api.WaitCondition) bool { return true })
+		l.Wake(answerOf(r), func(api.WaitCondition) bool { return true })
 	case condition == api.WaitConditionNotRunning && !now.State.Status.Alive() && now.State.Status != container.Restarting:
-		l.dropWaiter(w)
+		l.DropWaiter(w)
 		select {
-		case w.answer <- answerOf(now):
+		case w.Answer <- answerOf(now):
 		default: // it was woken meanwhile
 		}
 	}
@@ -50,20 +51,20 @@ func (s streams) Wait(ctx context.Context, ref string, condition api.WaitConditi
 }
 
 // forward hands the answer on and forgets the waiter when the caller goes away.
-func (s streams) forward(ctx context.Context, l *live, w waiter) <-chan api.WaitResponse {
+func (s streams) forward(ctx context.Context, l *lives.Live, w lives.Waiter) <-chan api.WaitResponse {
 	out := make(chan api.WaitResponse, 1)
 	select {
-	case a := <-w.answer:
+	case a := <-w.Answer:
 		out <- a
 		return out
 	default:
 	}
 	s.background.Go(func() {
 		select {
-		case a := <-w.answer:
+		case a := <-w.Answer:
 			out <- a
 		case <-ctx.Done():
-			l.dropWaiter(w)
+			l.DropWaiter(w)
 		case <-s.closing:
 		}
 	})
@@ -95,9 +96,9 @@ func (s streams) Logs(ctx context.Context, ref string, o LogsOptions, yield func
 
 // done is closed when the container does not run.
 func (s streams) done(r *container.Record) <-chan struct{} {
-	if l := s.live(r.ID); l != nil && (r.State.Status.Alive() || r.State.Status == container.Created) {
-		if run := l.current(); run != nil {
-			return run.exited
+	if l := s.lives.Get(r.ID); l != nil && (r.State.Status.Alive() || r.State.Status == container.Created) {
+		if run := l.Current(); run != nil {
+			return run.Exited
 		}
 	}
 	ended := make(chan struct{})

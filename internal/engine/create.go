@@ -19,6 +19,7 @@ import (
 	"github.com/berth-containers/berth/internal/engine/merge"
 	"github.com/berth-containers/berth/internal/engine/mounts"
 	"github.com/berth-containers/berth/internal/engine/names"
+	"github.com/berth-containers/berth/internal/engine/ports"
 	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/spec"
 	"github.com/berth-containers/berth/internal/undo"
@@ -68,8 +69,8 @@ func (v verbs) Create(ctx context.Context, o CreateOptions) (id string, warnings
 	if err := filing(v).fillVolumes(ctx, r, rootfs.Lowers); err != nil {
 		return "", nil, err
 	}
-	v.addLive(r.ID)
-	back.Add(func(context.Context) error { v.dropLive(r.ID); v.records.Forget(r.ID); return nil })
+	v.lives.Add(r.ID)
+	back.Add(func(context.Context) error { v.lives.Drop(r.ID); v.records.Forget(r.ID); return nil })
 	v.records.Publish(r)
 	if err := v.records.Save(r.ID); err != nil {
 		return "", nil, err
@@ -89,7 +90,7 @@ func (v verbs) draft(o CreateOptions, img image.Image) (*container.Record, []mou
 	if err := merge.CheckHostConfig(h, c); err != nil {
 		return nil, nil, err
 	}
-	if _, err := bindings(c, h); err != nil {
+	if _, err := ports.Bindings(c, h); err != nil {
 		return nil, nil, err
 	}
 	if err := checkEndpoints(o.NetworkingConfig); err != nil {

@@ -8,17 +8,16 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/distribution/registries"
 	"github.com/berth-containers/berth/internal/engine/execs"
+	"github.com/berth-containers/berth/internal/engine/lives"
 	"github.com/berth-containers/berth/internal/engine/records"
 	"github.com/berth-containers/berth/internal/events"
 	"github.com/berth-containers/berth/internal/image"
@@ -26,7 +25,6 @@ import (
 	"github.com/berth-containers/berth/internal/oci"
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/spec"
-	"github.com/berth-containers/berth/internal/sys/filelock"
 	"github.com/berth-containers/berth/internal/volume"
 )
 
@@ -126,7 +124,7 @@ type Engine struct {
 type core struct {
 	places
 	announcer
-	liveTable
+	lives   *lives.Table
 	deps    Deps
 	log     *slog.Logger
 	records *records.Store
@@ -149,21 +147,15 @@ type announcer struct {
 	events *events.Bus
 }
 
-// liveTable is the containers that there are.
-type liveTable struct {
-	mu    sync.Mutex
-	lives map[string]*live
-}
-
 // New opens the data root, compares its records with the shim and the kernel,
 // repairs what a crash left, and starts what restart policies ask for. ctx
 // bounds only the start.
 func New(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (_ *Engine, err error) {
-	lock, err := lockRoot(cfg.DataRoot)
+	lock, err := records.Lock(cfg.DataRoot)
 	if err != nil {
 		return nil, err
 	}
-	c := &core{places: places{cfg}, announcer: announcer{cfg.DataRoot, events.New()}, liveTable: liveTable{lives: map[string]*live{}}, deps: deps, log: log,
+	c := &core{places: places{cfg}, announcer: announcer{cfg.DataRoot, events.New()}, lives: lives.NewTable(), deps: deps, log: log,
 		execs: execs.NewTable(), started: time.Now(), starts: make(slots, mostStarts), closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -186,35 +178,6 @@ func New(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (_ *Engin
 	return e, nil
 }
 
-// lockRoot takes the data root for this process; the file holds its pid.
-func lockRoot(root string) (*os.File, error) {
-	if err := os.MkdirAll(root, 0o711); err != nil {
-		return nil, fmt.Errorf("make the data root: %w", err)
-	}
-	path := filepath.Join(root, "engine.lock")
-	f, err := filelock.Take(path)
-	if errors.Is(err, syscall.EAGAIN) {
-		pid, readErr := os.ReadFile(path)
-		owner := "another engine"
-		if text := strings.TrimSpace(string(pid)); readErr == nil && text != "" {
-			owner += " (pid " + text + ")"
-		}
-		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("%s uses the data root %s; stop it or choose another with --data-root", owner, root))
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(f.Truncate(0), writeAt(f, fmt.Sprintln(os.Getpid()))); err != nil {
-		return nil, errors.Join(fmt.Errorf("write %s: %w", path, err), f.Close())
-	}
-	return f, nil
-}
-
-func writeAt(f *os.File, s string) error {
-	_, err := f.WriteAt([]byte(s), 0)
-	return err
-}
-
 // Shutdown ends the engine's own work; containers run on.
 func (o objects) Shutdown(ctx context.Context) error {
 	return errors.Join(o.close(ctx), o.lock.Close())
@@ -222,11 +185,7 @@ func (o objects) Shutdown(ctx context.Context) error {
 
 func (c *core) close(ctx context.Context) error {
 	c.closeOnce.Do(func() { close(c.closing) })
-	c.mu.Lock()
-	for _, l := range c.lives {
-		l.cancelRetry()
-	}
-	c.mu.Unlock()
+	c.lives.CancelRetries()
 	done := make(chan struct{})
 	go func() {
 		c.background.Wait()

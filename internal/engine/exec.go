@@ -137,9 +137,9 @@ func (s streams) execProcess(r *container.Record, q api.ExecCreateRequest, o Exe
 // process is that of the container's specification; it is built anew after a
 // restart of the engine.
 func (s streams) process(r *container.Record) (*specs.Process, error) {
-	if l := s.live(r.ID); l != nil {
-		if run := l.current(); run != nil && run.process != nil {
-			return run.process, nil
+	if l := s.lives.Get(r.ID); l != nil {
+		if run := l.Current(); run != nil && run.Process != nil {
+			return run.Process, nil
 		}
 	}
 	in, err := s.namespaces(r)

@@ -10,6 +10,7 @@ import (
 	"github.com/moby/moby/api/types/events"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/lives"
 	"github.com/berth-containers/berth/internal/engine/restart"
 	"github.com/berth-containers/berth/internal/shim"
 )
@@ -24,7 +25,7 @@ func (c *core) exited(e shim.Exit) {
 	c.background.Go(func() {
 		ctx, cancel := c.working(2 * cleanup)
 		defer cancel()
-		l := c.live(e.ID)
+		l := c.lives.Get(e.ID)
 		if l == nil {
 			c.release(ctx, e.ID)
 			return
@@ -45,18 +46,18 @@ func (c *core) release(ctx context.Context, id string) {
 
 // finish ends a run: first who waits is woken, then the exit is stored, the
 // network given back, and the restart policy asked.
-func (c *core) finish(ctx context.Context, l *live, e shim.Exit) error {
-	run := l.current()
+func (c *core) finish(ctx context.Context, l *lives.Live, e shim.Exit) error {
+	run := l.Current()
 	if run == nil { // its start was never acknowledged
 		c.release(ctx, e.ID)
 		return nil
 	}
-	<-run.started
-	if run.failed {
+	<-run.Started
+	if run.Failed {
 		c.release(ctx, e.ID)
 		return nil
 	}
-	if closed(run.exited) { // told a second time
+	if lives.Closed(run.Exited) { // told a second time
 		return c.keep(ctx, e.ID)
 	}
 	before := c.records.Get(e.ID)
@@ -68,23 +69,23 @@ func (c *core) finish(ctx context.Context, l *live, e shim.Exit) error {
 
 // ending is a run whose end is known and not yet put away.
 type ending struct {
-	run    *run
+	run    *lives.Run
 	record *container.Record // after it
 	pause  time.Duration     // before the next run, if again
 	again  bool
 }
 
 // end publishes how a run ended and wakes who waits for it.
-func (c *core) end(l *live, run *run, before *container.Record, e shim.Exit) ending {
+func (c *core) end(l *lives.Live, run *lives.Run, before *container.Record, e shim.Exit) ending {
 	pause, again := c.again(l, before, e)
 	after := c.records.Update(e.ID, func(r *container.Record) { ended(r, e, again) })
-	run.exit = e
-	close(run.exited)
+	run.Exit = e
+	close(run.Exited)
 	if e.Unknown != "" {
 		c.execs.Lose(e.ID)
 	}
 	if !again {
-		l.wake(answerOf(after), func(w api.WaitCondition) bool { return w != api.WaitConditionRemoved })
+		l.Wake(answerOf(after), func(w api.WaitCondition) bool { return w != api.WaitConditionRemoved })
 	}
 	c.tellDie(after, e)
 	return ending{run, after, pause, again}
@@ -113,24 +114,24 @@ func answerOf(r *container.Record) api.WaitResponse {
 }
 
 // again asks the restart policy.
-func (c *core) again(l *live, r *container.Record, e shim.Exit) (pause time.Duration, again bool) {
+func (c *core) again(l *lives.Live, r *container.Record, e shim.Exit) (pause time.Duration, again bool) {
 	code := e.Code
 	if e.Unknown != "" {
 		code = -1
 	}
 	again = restart.Again(r.HostConfig.RestartPolicy, restart.Exit{Code: code, Count: r.RestartCount, StoppedByUser: r.StoppedByUser})
 	if again {
-		pause = l.pause(e.At.Sub(r.State.StartedAt))
+		pause = l.Pause(e.At.Sub(r.State.StartedAt))
 	}
 	return pause, again
 }
 
 // settle does what nobody has to wait for.
-func (c *core) settle(ctx context.Context, l *live, e ending) error {
+func (c *core) settle(ctx context.Context, l *lives.Live, e ending) error {
 	r := e.record
-	l.turn <- struct{}{}
-	defer func() { <-l.turn }()
-	defer close(e.run.settled)
+	l.Turn <- struct{}{}
+	defer func() { <-l.Turn }()
+	defer close(e.run.Settled)
 	freed := make(chan error, 1)
 	go func() { freed <- c.freeNetwork(ctx, r) }()
 	var stored, err error
@@ -166,7 +167,7 @@ const keepPause = 2 * time.Second
 
 // keepLater goes on trying to store an exit. Until then the shim keeps it, so
 // that it is told to the next engine, too. A container that vanished is deleted.
-func (c *core) keepLater(l *live, vanished bool) {
+func (c *core) keepLater(l *lives.Live, vanished bool) {
 	c.background.Go(func() {
 		for {
 			select {
@@ -174,7 +175,7 @@ func (c *core) keepLater(l *live, vanished bool) {
 			case <-c.closing:
 				return
 			}
-			if vanished && (removal{c}).tryDelete(l.id) || !vanished && (c.live(l.id) == nil || c.tryKeep(l)) {
+			if vanished && (removal{c}).tryDelete(l.ID) || !vanished && (c.lives.Get(l.ID) == nil || c.tryKeep(l)) {
 				return
 			}
 		}
@@ -193,19 +194,19 @@ func (c removal) tryDelete(id string) bool {
 }
 
 // tryKeep is true once there is nothing left to store.
-func (c *core) tryKeep(l *live) bool {
+func (c *core) tryKeep(l *lives.Live) bool {
 	ctx, cancel := c.working(cleanup)
 	defer cancel()
 	select {
-	case l.turn <- struct{}{}:
+	case l.Turn <- struct{}{}:
 	case <-ctx.Done():
 		return false
 	}
-	defer func() { <-l.turn }()
-	if r := c.records.Get(l.id); r == nil || r.State.Status.Alive() {
+	defer func() { <-l.Turn }()
+	if r := c.records.Get(l.ID); r == nil || r.State.Status.Alive() {
 		return true // it runs again: the start has stored it
 	}
-	return c.keep(ctx, l.id) == nil
+	return c.keep(ctx, l.ID) == nil
 }
 
 func (c *core) freeNetwork(ctx context.Context, r *container.Record) error {
@@ -217,15 +218,15 @@ func (c *core) freeNetwork(ctx context.Context, r *container.Record) error {
 }
 
 // planRun lets the container run again after a pause, unless a verb comes first.
-func (c *core) planRun(l *live, pause time.Duration) {
-	if closed(c.closing) {
+func (c *core) planRun(l *lives.Live, pause time.Duration) {
+	if lives.Closed(c.closing) {
 		return
 	}
-	l.setRetry(time.AfterFunc(pause, func() {
-		if closed(c.closing) {
+	l.SetRetry(time.AfterFunc(pause, func() {
+		if lives.Closed(c.closing) {
 			return
 		}
-		c.background.Go(func() { c.rerun(l.id) })
+		c.background.Go(func() { c.rerun(l.ID) })
 	}))
 }
 
@@ -246,7 +247,7 @@ func (c *core) rerun(id string) {
 		return
 	}
 	defer free()
-	if err := c.launch(ctx, l, r, r.RestartCount); err != nil && !closed(c.closing) {
+	if err := c.launch(ctx, l, r, r.RestartCount); err != nil && !lives.Closed(c.closing) {
 		c.log.Warn("restart a container", "container", r.Name, "error", err)
 	}
 }

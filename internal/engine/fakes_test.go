@@ -24,6 +24,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/distribution/registries"
+	"github.com/berth-containers/berth/internal/engine/lives"
 	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/oci"
@@ -238,7 +239,7 @@ func (w *world) Respawn(context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.respawns++
-	if closed(w.dead) {
+	if lives.Closed(w.dead) {
 		w.dead = make(chan struct{})
 	}
 	return w.fail["shim.Respawn"]

@@ -76,7 +76,7 @@ func TestCgroupOfALostContainer(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.reopen(func() { delete(b.w.processes, id) })
-			<-b.verbs.live(id).current().settled
+			<-b.verbs.lives.Get(id).Current().Settled
 			pids, err := cgroup.Open(path).Pids()
 			if stays := err == nil && len(pids) == 1; stays != tc.stays || !tc.stays && !errors.Is(err, os.ErrNotExist) {
 				t.Fatalf("processes %v, %v", pids, err)

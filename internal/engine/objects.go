@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -294,10 +293,4 @@ func resource(r *container.Record) mobynet.EndpointResource {
 		}
 	}
 	return e
-}
-
-func sortPorts(ports []container.Port) {
-	slices.SortFunc(ports, func(a, b container.Port) int {
-		return cmp.Or(cmp.Compare(a.ContainerPort, b.ContainerPort), cmp.Compare(a.Proto, b.Proto), a.HostIP.Compare(b.HostIP), cmp.Compare(a.HostPort, b.HostPort))
-	})
 }

@@ -12,21 +12,22 @@ import (
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/health"
+	"github.com/berth-containers/berth/internal/engine/lives"
 )
 
 // watchHealth begins to probe a run, if its configuration asks for that, and ends
 // with the run.
-func (s streams) watchHealth(r *container.Record, run *run) {
+func (s streams) watchHealth(r *container.Record, run *lives.Run) {
 	if !health.Wanted(r.Config.Healthcheck) {
 		return
 	}
 	w := health.New(*r.Config.Healthcheck, r.State.StartedAt)
-	run.watch.Store(w)
+	run.Watch.Store(w)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.background.Go(func() {
 		defer cancel()
 		select {
-		case <-run.exited:
+		case <-run.Exited:
 		case <-s.closing:
 		}
 	})
@@ -80,24 +81,10 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// healthOf is nil for a container without a health check.
-func (c *liveTable) healthOf(id string) *api.Health {
-	l := c.live(id)
-	if l == nil {
-		return nil
-	}
-	run := l.current()
-	if run == nil || run.watch.Load() == nil {
-		return nil
-	}
-	h := run.watch.Load().Health()
-	return &h
-}
-
 // healthIs is whether a container has this state of health.
-func (c *liveTable) healthIs(r *container.Record, status string) bool {
+func (q queries) healthIs(r *container.Record, status string) bool {
 	have := api.NoHealthcheck
-	if h := c.healthOf(r.ID); h != nil {
+	if h := q.lives.Health(r.ID); h != nil {
 		have = h.Status
 	}
 	return string(have) == status

@@ -32,7 +32,7 @@ func (q queries) List(ctx context.Context, o ListOptions) ([]api.Summary, error)
 			continue
 		}
 		f := facts
-		f.Health = q.healthOf(r.ID)
+		f.Health = q.lives.Health(r.ID)
 		if o.Size {
 			q.size(ctx, r, &f)
 		}
@@ -51,7 +51,7 @@ func (q queries) Inspect(ctx context.Context, ref string, size bool) (api.Inspec
 		return api.InspectResponse{}, err
 	}
 	l := q.logConfig(r)
-	f := show.Facts{Now: time.Now(), Health: q.healthOf(r.ID), NetworkIDs: q.networkIDs(), Dir: q.dir(r.ID), ExecIDs: q.execs.Running(r.ID),
+	f := show.Facts{Now: time.Now(), Health: q.lives.Health(r.ID), NetworkIDs: q.networkIDs(), Dir: q.dir(r.ID), ExecIDs: q.execs.Running(r.ID),
 		LogPath: logs.Path(logs.Config{Driver: l.Driver, Dir: l.Dir, Opts: l.Opts})}
 	if fs, err := q.deps.Rootfs.Rootfs(ctx, r.ID); err == nil {
 		f.Rootfs = &fs

@@ -15,6 +15,7 @@ import (
 	"github.com/moby/moby/api/types/mount"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/lives"
 	"github.com/berth-containers/berth/internal/engine/restart"
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
@@ -34,7 +35,7 @@ func (c recovery) run(ctx context.Context) error {
 	}
 	all := c.records.All()
 	for _, r := range all {
-		c.addLive(r.ID)
+		c.lives.Add(r.ID)
 		c.useVolumes(r)
 	}
 	over := c.adopt(all, running)
@@ -91,7 +92,7 @@ func (c recovery) adopt(all []*container.Record, running map[string]shim.Status)
 		if !r.State.Status.Alive() {
 			continue
 		}
-		c.live(r.ID).setRun(adopted())
+		c.lives.Get(r.ID).SetRun(lives.Adopted())
 		s, ok := running[r.ID]
 		if !ok {
 			why := "its shim was gone when the engine started; the host may have been restarted"
@@ -103,15 +104,15 @@ func (c recovery) adopt(all []*container.Record, running map[string]shim.Status)
 			list = append(list, over{exit: *s.Exit})
 			continue
 		}
-		streams(c).watchHealth(after, c.live(r.ID).current())
+		streams(c).watchHealth(after, c.lives.Get(r.ID).Current())
 	}
 	return list
 }
 
 // conclude publishes the end of a run at once and puts it away in the background.
 func (c recovery) conclude(o over) {
-	l, before := c.live(o.exit.ID), c.records.Get(o.exit.ID)
-	e := c.end(l, l.current(), before, o.exit)
+	l, before := c.lives.Get(o.exit.ID), c.records.Get(o.exit.ID)
+	e := c.end(l, l.Current(), before, o.exit)
 	c.background.Go(func() {
 		ctx, cancel := c.working(2 * cleanup)
 		defer cancel()
@@ -225,7 +226,7 @@ func (c recovery) resume(ctx context.Context, r *container.Record) {
 	case container.Removing, container.Dead:
 		c.finishRemoval(ctx, r)
 	case container.Restarting:
-		c.planRun(c.live(r.ID), 0)
+		c.planRun(c.lives.Get(r.ID), 0)
 	case container.Created, container.Exited:
 		if r.HostConfig.AutoRemove { // who would have started it is gone; Docker removes it, too
 			c.finishRemoval(ctx, r)
@@ -233,13 +234,13 @@ func (c recovery) resume(ctx context.Context, r *container.Record) {
 		}
 		if restart.AtEngineStart(r.HostConfig.RestartPolicy, !r.State.StartedAt.IsZero(), r.StoppedByUser) {
 			c.records.Update(r.ID, func(r *container.Record) { r.State.Status = container.Restarting })
-			c.planRun(c.live(r.ID), 0)
+			c.planRun(c.lives.Get(r.ID), 0)
 		}
 	}
 }
 
 func (c recovery) finishRemoval(ctx context.Context, r *container.Record) {
-	if err := removal(c).discard(ctx, c.live(r.ID), r, r.HostConfig.AutoRemove); err != nil {
+	if err := removal(c).discard(ctx, c.lives.Get(r.ID), r, r.HostConfig.AutoRemove); err != nil {
 		c.log.Warn("finish a removal", "container", r.Name, "error", err)
 	}
 }
@@ -302,10 +303,10 @@ func (c recovery) reconnect(ctx context.Context) error {
 		return err
 	}
 	// The runs first: one that begins after this is in the new shim.
-	runs := map[string]*run{}
+	runs := map[string]*lives.Run{}
 	for _, r := range c.records.All() {
-		if l := c.live(r.ID); l != nil && r.State.Status.Alive() {
-			runs[r.ID] = l.current()
+		if l := c.lives.Get(r.ID); l != nil && r.State.Status.Alive() {
+			runs[r.ID] = l.Current()
 		}
 	}
 	known, err := c.list(ctx)
@@ -313,7 +314,7 @@ func (c recovery) reconnect(ctx context.Context) error {
 		return err
 	}
 	for id, run := range runs {
-		if l := c.live(id); l != nil && l.current() == run {
+		if l := c.lives.Get(id); l != nil && l.Current() == run {
 			if _, ok := known[id]; !ok {
 				c.exited(unknown(id, "its shim died and could not be asked"))
 			}

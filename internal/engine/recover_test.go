@@ -42,9 +42,9 @@ func TestRestartPolicy(t *testing.T) {
 func TestStopBetweenRuns(t *testing.T) {
 	b := newBench(t)
 	id := b.run(policy("always"))
-	l := b.verbs.live(id)
+	l := b.verbs.lives.Get(id)
 	for range 6 { // the pause is seconds by then
-		l.pause(0)
+		l.Pause(0)
 	}
 	b.w.exit(id, 4)
 	b.until("it waits", func() bool { return b.status(id) == container.Restarting })
@@ -67,7 +67,7 @@ func TestStoppedIsNotRestarted(t *testing.T) {
 	if err := b.Stop(t.Context(), id, "", nil); err != nil {
 		t.Fatal(err)
 	}
-	if b.status(id) != container.Exited || b.verbs.live(id).cancelRetry() {
+	if b.status(id) != container.Exited || b.verbs.lives.Get(id).CancelRetry() {
 		t.Fatal(b.status(id))
 	}
 }
@@ -238,9 +238,9 @@ func TestExitThatCannotBeStored(t *testing.T) {
 	if err := b.verbs.records.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l := b.verbs.live(id)
+	l := b.verbs.lives.Get(id)
 	b.w.exit(id, 3)
-	<-l.current().settled
+	<-l.Current().Settled
 	if s := b.record(id).State; s.Status != container.Exited || s.ExitCode != 3 {
 		t.Errorf("%+v", s)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/moby/moby/api/types/mount"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/lives"
 )
 
 // Remove takes a container away; with Force it is killed first.
@@ -26,7 +27,7 @@ func (v verbs) Remove(ctx context.Context, ref string, o RemoveOptions) error {
 			return err
 		}
 		if r.State.Status.Alive() {
-			run := l.current()
+			run := l.Current()
 			end()
 			if err := v.killToRemove(ctx, r, run, o.Force); err != nil {
 				return err
@@ -42,7 +43,7 @@ func (v verbs) Remove(ctx context.Context, ref string, o RemoveOptions) error {
 				end()
 				return errdefs.ErrConflict.WithMessage("You cannot remove a restarting container " + r.ID + ". Stop the container before attempting removal or force remove")
 			}
-			l.cancelRetry()
+			l.CancelRetry()
 		}
 		err = removal(v).discard(ctx, l, r, o.Volumes)
 		end()
@@ -50,7 +51,7 @@ func (v verbs) Remove(ctx context.Context, ref string, o RemoveOptions) error {
 	}
 }
 
-func (v verbs) killToRemove(ctx context.Context, r *container.Record, run *run, force bool) error {
+func (v verbs) killToRemove(ctx context.Context, r *container.Record, run *lives.Run, force bool) error {
 	if !force {
 		advice := "Stop the container before attempting removal or force remove"
 		if r.State.Status == container.Paused {
@@ -71,7 +72,7 @@ type removal struct{ *core }
 // discard takes away what a container that does not run consists of; the caller
 // has its turn. The record goes in one transaction after the volumes: a crash
 // before it leaves the container, a crash after it what New sweeps.
-func (c removal) discard(ctx context.Context, l *live, r *container.Record, volumes bool) error {
+func (c removal) discard(ctx context.Context, l *lives.Live, r *container.Record, volumes bool) error {
 	c.records.Update(r.ID, func(r *container.Record) { r.State.Status = container.Removing })
 	if volumes {
 		c.removeVolumes(r)
@@ -88,7 +89,7 @@ func (c removal) discard(ctx context.Context, l *live, r *container.Record, volu
 // vanish is discard after a run with --rm: who waits is told first. Until the
 // transaction the disk says that the container runs and the shim keeps its exit,
 // so that after a crash it is removed all the same.
-func (c removal) vanish(ctx context.Context, l *live, r *container.Record) error {
+func (c removal) vanish(ctx context.Context, l *lives.Live, r *container.Record) error {
 	c.removeVolumes(r)
 	store := c.records.Drop(r.ID)
 	c.farewell(l, r)
@@ -100,16 +101,16 @@ func (c removal) vanish(ctx context.Context, l *live, r *container.Record) error
 }
 
 // farewell ends a container for all who look or wait.
-func (c removal) farewell(l *live, r *container.Record) {
+func (c removal) farewell(l *lives.Live, r *container.Record) {
 	for _, m := range r.Mounts {
 		if m.Type == mount.TypeVolume {
 			c.volumes.Release(m.Name, r.ID)
 		}
 	}
-	c.dropLive(r.ID)
+	c.lives.Drop(r.ID)
 	c.execs.Forget(r.ID)
 	c.tell(r, events.ActionDestroy, nil)
-	l.wake(answerOf(r), func(api.WaitCondition) bool { return true })
+	l.Wake(answerOf(r), func(api.WaitCondition) bool { return true })
 }
 
 func (c removal) clear(ctx context.Context, id string) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/lives"
 )
 
 func TestStartsAreBounded(t *testing.T) {
@@ -24,7 +25,7 @@ func TestStartsAreBounded(t *testing.T) {
 		mu.Lock()
 		now++
 		most = max(most, now)
-		if now == mostStarts && !closed(full) {
+		if now == mostStarts && !lives.Closed(full) {
 			close(full)
 		}
 		mu.Unlock()
@@ -70,7 +71,7 @@ func TestStartWaitsForASlot(t *testing.T) {
 	start := func(ctx context.Context) <-chan error {
 		done := make(chan error, 1)
 		go func() { done <- b.Start(ctx, id) }()
-		b.until("it has the turn", func() bool { return len(b.verbs.live(id).turn) == 1 })
+		b.until("it has the turn", func() bool { return len(b.verbs.lives.Get(id).Turn) == 1 })
 		return done
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -17,6 +16,8 @@ import (
 	mobynet "github.com/moby/moby/api/types/network"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/lives"
+	"github.com/berth-containers/berth/internal/engine/ports"
 	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/spec"
@@ -44,15 +45,15 @@ func (v verbs) Start(ctx context.Context, ref string) error {
 	}
 	defer free()
 	ctx = context.WithoutCancel(ctx) // a client that goes away must not leave it in doubt whether it runs
-	l.resetBackoff()
+	l.ResetBackoff()
 	return v.launch(ctx, l, r, 0)
 }
 
 // launch begins a run; the caller has the container's turn. If it fails, the
 // record says why and nothing of the run is left; a container with --rm goes.
-func (c *core) launch(ctx context.Context, l *live, r *container.Record, restarts int) error {
-	run := newRun()
-	l.setRun(run)
+func (c *core) launch(ctx context.Context, l *lives.Live, r *container.Record, restarts int) error {
+	run := lives.NewRun()
+	l.SetRun(run)
 	started, err := c.execute(ctx, r, run)
 	if err == nil {
 		err = c.running(r.ID, run, started, restarts)
@@ -60,21 +61,21 @@ func (c *core) launch(ctx context.Context, l *live, r *container.Record, restart
 	if err == nil {
 		return nil
 	}
-	run.failed = !closed(run.started)
-	if run.failed {
-		close(run.started)
+	run.Failed = !lives.Closed(run.Started)
+	if run.Failed {
+		close(run.Started)
 	}
 	return errors.Join(err, c.failedStart(ctx, l, r, err))
 }
 
 // running publishes and stores that the container runs.
-func (c *core) running(id string, run *run, s started, restarts int) error {
+func (c *core) running(id string, run *lives.Run, s started, restarts int) error {
 	r := c.records.Update(id, func(r *container.Record) {
 		r.State = container.State{Status: container.Running, Pid: s.Pid, StartedAt: s.StartedAt.UTC(), FinishedAt: r.State.FinishedAt, CgroupPath: s.CgroupPath}
 		r.Endpoint, r.RestartCount, r.StoppedByUser = s.endpoint, restarts, false
 	})
 	c.tell(r, events.ActionStart, nil)
-	close(run.started)
+	close(run.Started)
 	streams{c}.watchHealth(r, run)
 	for _, w := range s.Warnings {
 		c.log.Warn("start of a container", "container", id, "warning", w)
@@ -85,13 +86,13 @@ func (c *core) running(id string, run *run, s started, restarts int) error {
 // failedStart notes why; the run that failed is forgotten. Who waits for the next
 // exit waits on, as with Docker: there was none, and the start's own error is
 // the answer.
-func (c *core) failedStart(ctx context.Context, l *live, r *container.Record, cause error) error {
+func (c *core) failedStart(ctx context.Context, l *lives.Live, r *container.Record, cause error) error {
 	ctx = context.WithoutCancel(ctx)
-	if run := l.current(); run != nil && !run.failed {
+	if run := l.Current(); run != nil && !run.Failed {
 		// It runs, but that could not be stored: then it must not run.
 		return c.deps.Shim.Signal(ctx, r.ID, "", syscall.SIGKILL)
 	}
-	l.setRun(nil)
+	l.SetRun(nil)
 	again := r.State.Status == container.Restarting
 	r = c.records.Update(r.ID, func(r *container.Record) {
 		r.State.Error, r.State.ExitCode, r.State.Pid = cause.Error(), exitCodeOf(cause), 0
@@ -100,7 +101,7 @@ func (c *core) failedStart(ctx context.Context, l *live, r *container.Record, ca
 		}
 	})
 	if again {
-		l.wake(answerOf(r), func(w api.WaitCondition) bool { return w != api.WaitConditionRemoved })
+		l.Wake(answerOf(r), func(w api.WaitCondition) bool { return w != api.WaitConditionRemoved })
 	}
 	if r.HostConfig.AutoRemove {
 		return removal{c}.discard(ctx, l, r, true)
@@ -127,7 +128,7 @@ type started struct {
 }
 
 // execute makes everything a run needs and has the shim start it.
-func (c *core) execute(ctx context.Context, r *container.Record, run *run) (s started, err error) {
+func (c *core) execute(ctx context.Context, r *container.Record, run *lives.Run) (s started, err error) {
 	var back undo.Stack
 	defer back.OnError(ctx, &err)
 	rootfs, err := c.deps.Rootfs.Rootfs(ctx, r.ID)
@@ -154,7 +155,7 @@ func (c *core) execute(ctx context.Context, r *container.Record, run *run) (s st
 	if err != nil {
 		return s, err
 	}
-	run.process = out.Spec.Process
+	run.Process = out.Spec.Process
 	s.StartResponse, err = c.startProcess(ctx, shim.StartRequest{ID: r.ID, Bundle: c.dir(r.ID), Spec: out.Spec, Rootfs: &rootfs,
 		OpenStdin: r.Config.OpenStdin, StdinOnce: r.Config.StdinOnce, Log: c.logConfig(r)})
 	if errdefs.IsNotFound(err) || errdefs.IsPermissionDenied(err) {
@@ -297,52 +298,13 @@ func (c *core) namespaceOf(ref, kind string) (string, error) {
 }
 
 func (c *core) take(ctx context.Context, r *container.Record) (Sandbox, error) {
-	ports, err := bindings(r.Config, r.HostConfig)
+	published, err := ports.Bindings(r.Config, r.HostConfig)
 	if err != nil {
 		return Sandbox{}, err
 	}
-	req := network.Request{ContainerID: r.ID, Ports: ports}
+	req := network.Request{ContainerID: r.ID, Ports: published}
 	if r.Endpoint != nil {
 		req.PreferIP = r.Endpoint.IP.Addr()
 	}
 	return c.deps.Networks.Take(ctx, req)
-}
-
-// bindings are the ports to publish: those of -p, and with -P every exposed one.
-func bindings(cfg *api.Config, h *api.HostConfig) ([]container.Port, error) {
-	var ports []container.Port
-	for port, bs := range h.PortBindings {
-		if port.Proto() == mobynet.SCTP {
-			return nil, errdefs.ErrInvalidArgument.WithMessage("publishing SCTP ports is not supported; use tcp or udp")
-		}
-		if len(bs) == 0 {
-			bs = []mobynet.PortBinding{{}}
-		}
-		for _, b := range bs {
-			p := container.Port{Proto: string(port.Proto()), HostIP: b.HostIP, ContainerPort: port.Num()}
-			if !p.HostIP.IsValid() {
-				p.HostIP = netip.IPv4Unspecified()
-			}
-			if b.HostPort != "" {
-				span, err := mobynet.ParsePortRange(b.HostPort)
-				if err != nil {
-					return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid port specification: %q", b.HostPort))
-				}
-				p.HostPort = span.Start()
-				if span.End() > span.Start() {
-					p.LastHostPort = span.End()
-				}
-			}
-			ports = append(ports, p)
-		}
-	}
-	if h.PublishAllPorts {
-		for port := range cfg.ExposedPorts {
-			if _, ok := h.PortBindings[port]; !ok && port.Proto() != mobynet.SCTP {
-				ports = append(ports, container.Port{Proto: string(port.Proto()), HostIP: netip.IPv4Unspecified(), ContainerPort: port.Num()})
-			}
-		}
-	}
-	sortPorts(ports)
-	return ports, nil
 }

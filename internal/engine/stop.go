@@ -13,6 +13,7 @@ import (
 	"github.com/moby/moby/api/types/events"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/lives"
 	"github.com/berth-containers/berth/internal/engine/merge"
 	"github.com/berth-containers/berth/internal/engine/names"
 )
@@ -39,7 +40,7 @@ func (v verbs) Stop(ctx context.Context, ref, signal string, timeout *int) error
 		end()
 		return err
 	}
-	run := l.current()
+	run := l.Current()
 	err = v.markStopped(r)
 	end()
 	if err != nil {
@@ -56,12 +57,12 @@ func (v verbs) Stop(ctx context.Context, ref, signal string, timeout *int) error
 }
 
 // stopRestarting stops a container between two runs.
-func (v verbs) stopRestarting(l *live, r *container.Record) error {
-	l.cancelRetry()
+func (v verbs) stopRestarting(l *lives.Live, r *container.Record) error {
+	l.CancelRetry()
 	r = v.records.Update(r.ID, func(r *container.Record) {
 		r.State.Status, r.StoppedByUser = container.Exited, true
 	})
-	l.wake(answerOf(r), func(w api.WaitCondition) bool { return w != api.WaitConditionRemoved })
+	l.Wake(answerOf(r), func(w api.WaitCondition) bool { return w != api.WaitConditionRemoved })
 	v.tell(r, events.ActionStop, nil)
 	return v.records.Save(r.ID)
 }
@@ -130,7 +131,7 @@ func (v verbs) thaw(ctx context.Context, r *container.Record) error {
 }
 
 // await waits for the end of a run; after grace it is killed.
-func (v verbs) await(ctx context.Context, r *container.Record, run *run, grace *time.Duration) error {
+func (v verbs) await(ctx context.Context, r *container.Record, run *lives.Run, grace *time.Duration) error {
 	var late <-chan time.Time
 	if grace != nil {
 		t := time.NewTimer(*grace)
@@ -138,8 +139,8 @@ func (v verbs) await(ctx context.Context, r *container.Record, run *run, grace *
 		late = t.C
 	}
 	select {
-	case <-run.exited:
-		<-run.settled
+	case <-run.Exited:
+		<-run.Settled
 		return nil
 	case <-late:
 	}
@@ -150,11 +151,11 @@ func (v verbs) await(ctx context.Context, r *container.Record, run *run, grace *
 }
 
 // awaitKilled bounds the wait for a process that the kernel does not let die.
-func (v verbs) awaitKilled(r *container.Record, run *run) error {
+func (v verbs) awaitKilled(r *container.Record, run *lives.Run) error {
 	t := time.NewTimer(cleanup)
 	defer t.Stop()
 	select {
-	case <-run.settled:
+	case <-run.Settled:
 		return nil
 	case <-t.C:
 		return errdefs.ErrUnavailable.WithMessage("container " + r.ID + " was killed but has not ended; the kernel may be busy with one of its processes: try again, or look at the host's dmesg")
@@ -194,7 +195,7 @@ func (v verbs) Kill(ctx context.Context, ref, signal string) error {
 		end()
 		return errdefs.ErrConflict.WithMessage("cannot kill container: " + ref + ": container " + r.ID + " is not running")
 	}
-	run := l.current()
+	run := l.Current()
 	if stop, _, err := stopWith(r, "", nil); sig == syscall.SIGKILL || err == nil && sig == stop {
 		if err := v.markStopped(r); err != nil {
 			end()
