@@ -9,6 +9,7 @@ package network
 
 import (
 	"net/netip"
+	"os"
 
 	"github.com/berth-containers/berth/internal/container"
 )
@@ -40,4 +41,20 @@ type Sandbox struct {
 	NetNS    string
 	Endpoint container.Endpoint
 	release  func() error
+}
+
+// Resolver answers names inside sandboxes, at 127.0.0.11. Both calls may come
+// for containers it knows, or doesn't.
+type Resolver interface {
+	// Serve begins to answer in the sandbox ns, or goes on with what the client
+	// says now. ns is valid only during the call.
+	Serve(ns *os.File, c Client) error
+	Forget(containerID string)
+}
+
+// Client is whom a Resolver answers.
+type Client struct {
+	ContainerID string
+	// Servers are asked for what the Directory does not know; none: the host's.
+	Servers []netip.Addr
 }
