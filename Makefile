@@ -11,7 +11,7 @@ BINARIES := berth berthd berth-shim berth-runtime berth-init berth-registry
 # benchmark measures against.
 DEMO_PACKAGES  := busybox-static docker-registry iproute2 curl ca-certificates
 # (The race detector links with gcc.)
-TEST_PACKAGES  := $(DEMO_PACKAGES) gcc libc6-dev skopeo umoci docker-cli python3 qemu-system-x86 kmod docker.io podman runc criu uidmap
+TEST_PACKAGES  := $(DEMO_PACKAGES) gcc libc6-dev skopeo umoci docker-cli python3 qemu-system-x86 kmod docker.io podman runc criu uidmap buildah git
 BENCH_PACKAGES := $(TEST_PACKAGES) netavark crun iptables
 
 .PHONY: all build test lint demo bench soak vm install uninstall clean packages-demo packages-test packages-bench
@@ -25,6 +25,14 @@ build: $(addprefix bin/,$(BINARIES))
 $(addprefix bin/,$(BINARIES)): bin/%:
 	$(GOBUILD) -o $@ ./cmd/$*
 
+# The stock client of builds, and the builder that judges them (test/e2e/build):
+# modules of their own, that ours need not know.
+bin/docker-buildx: test/tools/go.sum
+	cd test/tools && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../../$@ github.com/docker/buildx/cmd/buildx
+
+bin/buildkitd: test/tools/go.sum
+	cd test/tools && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../../$@ github.com/moby/buildkit/cmd/buildkitd
+
 packages-demo packages-test packages-bench: packages-%:
 	@hack/packages $(if $(filter demo,$*),$(DEMO_PACKAGES),$(if $(filter test,$*),$(TEST_PACKAGES),$(BENCH_PACKAGES)))
 
@@ -35,7 +43,7 @@ lint:
 	bash -n hack/* .ci/run
 
 # -p 1: the black-box packages each look at the whole machine for leaks.
-test: packages-test build lint bin/kernel/vmlinuz
+test: packages-test build lint bin/kernel/vmlinuz bin/docker-buildx
 	BERTH_BIN=$(CURDIR)/bin CGO_ENABLED=1 go test -race -timeout 20m ./internal/... ./cmd/...
 	BERTH_BIN=$(CURDIR)/bin BERTH_KERNEL=$(CURDIR)/bin/kernel go test -p 1 -count=1 -timeout 20m ./test/...
 
