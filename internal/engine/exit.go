@@ -77,7 +77,7 @@ type ending struct {
 
 // end publishes how a run ended and wakes who waits for it.
 func (c *core) end(l *lives.Live, run *lives.Run, before *container.Record, e shim.Exit) ending {
-	pause, again := c.again(l, before, e)
+	pause, again := c.again(l, run, before, e)
 	after := c.records.Update(e.ID, func(r *container.Record) { ended(r, e, again) })
 	run.Exit = e
 	close(run.Exited)
@@ -113,15 +113,23 @@ func answerOf(r *container.Record) api.WaitResponse {
 	return a
 }
 
-// again asks the restart policy.
-func (c *core) again(l *lives.Live, r *container.Record, e shim.Exit) (pause time.Duration, again bool) {
-	code := e.Code
+// again asks the restart policy. A run that ends while it is unhealthy is
+// followed by another if the container asks for that; one that never was healthy
+// does not end the back-off, however long it was.
+func (c *core) again(l *lives.Live, run *lives.Run, r *container.Record, e shim.Exit) (pause time.Duration, again bool) {
+	code, ran := e.Code, e.At.Sub(r.State.StartedAt)
 	if e.Unknown != "" {
 		code = -1
 	}
 	again = restart.Again(r.HostConfig.RestartPolicy, restart.Exit{Code: code, Count: r.RestartCount, StoppedByUser: r.StoppedByUser})
+	if w := l.Watch(); w != nil && restart.Unhealthy(r) && !r.StoppedByUser && (run.Healing.Load() || w.Health().Status == api.Unhealthy) {
+		again = true
+		if !w.Passed() {
+			ran = 0
+		}
+	}
 	if again {
-		pause = l.Pause(e.At.Sub(r.State.StartedAt))
+		pause = l.Pause(ran)
 	}
 	return pause, again
 }

@@ -89,7 +89,11 @@ type over struct {
 func (c recovery) adopt(all []*container.Record, running map[string]shim.Status) []over {
 	var list []over
 	for _, r := range all {
+		w := streams(c).knownHealth(r, c.lives.Get(r.ID))
 		if !r.State.Status.Alive() {
+			if w != nil {
+				w.End()
+			}
 			continue
 		}
 		c.lives.Get(r.ID).SetRun(lives.Adopted())
@@ -104,7 +108,7 @@ func (c recovery) adopt(all []*container.Record, running map[string]shim.Status)
 			list = append(list, over{exit: *s.Exit})
 			continue
 		}
-		streams(c).watchHealth(after, c.lives.Get(r.ID).Current())
+		streams(c).watchHealth(after, c.lives.Get(r.ID), c.lives.Get(r.ID).Current())
 	}
 	return list
 }
@@ -113,6 +117,9 @@ func (c recovery) adopt(all []*container.Record, running map[string]shim.Status)
 func (c recovery) conclude(o over) {
 	l, before := c.lives.Get(o.exit.ID), c.records.Get(o.exit.ID)
 	e := c.end(l, l.Current(), before, o.exit)
+	if w := l.Watch(); w != nil {
+		w.End()
+	}
 	c.background.Go(func() {
 		ctx, cancel := c.working(2 * cleanup)
 		defer cancel()

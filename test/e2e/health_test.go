@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,12 +59,66 @@ func TestHealth(t *testing.T) {
 		if told := client("events", "--since", "1", "--until", until, "--filter", "container=good", "--filter", "event=health_status", "--format", "{{.Action}}").Out; strings.Count(told, "health_status: healthy") < 2 || !strings.Contains(told, "health_status: unhealthy") {
 			t.Errorf("events: %s", told)
 		}
-		// The next engine begins anew.
+		// The next engine goes on with what this one found.
+		log := e.OK("inspect", "-f", "{{(index .State.Health.Log 0).Start}}", "wrong")
 		e.Kill()
 		e.Start()
-		is("good", "healthy")
+		if got := status("good"); got != "healthy" {
+			t.Errorf("after kill -9 good is %s", got)
+		}
+		if now := e.OK("inspect", "-f", "{{(index .State.Health.Log 0).Start}}", "wrong"); now < log || now[:11] != log[:11] {
+			t.Errorf("the log of wrong began at %s, after kill -9 at %s", log, now)
+		}
 		e.OK("stop", "-t", "0", "good")
 		is("good", "unhealthy")
 		e.OK("rm", "-f", "good", "slow", "wrong", "patient", "none")
 	})
+}
+
+// Probes over the network of the container, which has no way out.
+func TestDirectHealth(t *testing.T) {
+	e := engine(t)
+	each(t, e, func(t *testing.T, client func(...string) harness.Result) {
+		quick := []string{"run", "-d", "--network", "none", "--health-interval", "100ms", "--health-retries", "2"}
+		serve := []string{"busybox", "sh", "-c", "mkdir -p /www && echo well > /www/ok && exec httpd -f -p 8080 -h /www"}
+		for name, label := range map[string]string{"web": "berth.health.http=8080/ok", "lost": "berth.health.http=8080/nosuch", "port": "berth.health.tcp=8080", "shut": "berth.health.tcp=8081"} {
+			if r := client(slices.Concat(quick, []string{"--name", name, "-l", label}, serve)...); r.Code != 0 {
+				t.Fatalf("%+v", r)
+			}
+		}
+		for name, want := range map[string]string{"web": "healthy 0 GET http://127.0.0.1:8080/ok: 200 OK\nwell", "lost": "unhealthy 1 GET http://127.0.0.1:8080/nosuch: 404",
+			"port": "healthy 0 connected to 127.0.0.1:8080", "shut": "unhealthy 1 dial tcp 127.0.0.1:8081: connection refused"} {
+			var got string
+			harness.Eventually(t, name+" to be "+want, func() bool {
+				got = e.OK("inspect", "-f", "{{.State.Health.Status}}{{with .State.Health.Log}}{{with index . 0}} {{.ExitCode}} {{.Output}}{{end}}{{end}}", name)
+				return strings.HasPrefix(got, want)
+			})
+		}
+		if top := e.OK("top", "web"); strings.Count(top, "\n") > 1 {
+			t.Errorf("a probe started a process: %s", top)
+		}
+		if r := client("create", "-l", "berth.health.http=db:80", "busybox", "true"); r.Code == 0 || !strings.Contains(r.Err, "not an address") {
+			t.Errorf("a name as address: %+v", r)
+		}
+		e.OK("rm", "-f", "web", "lost", "port", "shut")
+	})
+}
+
+func TestRestartUnhealthy(t *testing.T) {
+	e := engine(t)
+	count := func() string { return e.OK("inspect", "-f", "{{.RestartCount}} {{.State.Health.Status}}", "sick") }
+	e.OK("run", "-d", "--name", "sick", "--restart-unhealthy", "--stop-timeout", "1", "--health-interval", "100ms", "--health-retries", "1", "--health-cmd", "test ! -e /sick",
+		"busybox", "sh", "-c", "rm -f /sick; trap 'exit 0' TERM; while :; do sleep 0.1; done")
+	harness.Eventually(t, "it to be healthy", func() bool { return count() == "0 healthy" })
+	e.OK("exec", "sick", "touch", "/sick")
+	harness.Eventually(t, "it to run anew", func() bool { return count() == "1 healthy" })
+	e.OK("exec", "sick", "touch", "/sick")
+	e.Kill() // it may be before the probe, before the signal or before the next run
+	e.Start()
+	harness.Eventually(t, "it to run anew", func() bool { return count() == "2 healthy" })
+	e.OK("stop", "sick")
+	if got := e.OK("inspect", "-f", "{{.State.Status}}", "sick"); got != "exited" {
+		t.Errorf("after stop it is %s", got)
+	}
+	e.OK("rm", "sick")
 }

@@ -145,28 +145,55 @@ func (f *Flags) buildMetadata(c *container.Config, h *container.HostConfig) erro
 	return nil
 }
 
-func (f *Flags) buildHealth(c *container.Config, _ *container.HostConfig) error {
-	h := &f.health
-	given := h.cmd != "" || h.interval != 0 || h.timeout != 0 || h.startPeriod != 0 || h.startInterval != 0 || h.retries != 0
-	if h.none {
-		if given {
-			return errors.New("--no-healthcheck conflicts with --health-* options")
+// labelUnhealthy is how the API is told of --restart-unhealthy.
+const labelUnhealthy = "berth.restart.unhealthy"
+
+func (f *Flags) buildHealth(c *container.Config, h *container.HostConfig) error {
+	test, err := f.health.test()
+	if err != nil {
+		return err
+	}
+	o := &f.health
+	if o.heal {
+		if h.AutoRemove {
+			return errors.New("conflicting options: cannot specify both --restart-unhealthy and --rm")
 		}
+		c.Labels[labelUnhealthy] = "true"
+	}
+	given := len(test) > 0 || o.interval != 0 || o.timeout != 0 || o.startPeriod != 0 || o.startInterval != 0 || o.retries != 0
+	switch {
+	case o.none && (given || o.heal):
+		return errors.New("--no-healthcheck conflicts with --health-* options")
+	case o.none:
 		c.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}}
-		return nil
-	}
-	if !given {
-		return nil
-	}
-	if h.interval < 0 || h.timeout < 0 || h.startPeriod < 0 || h.startInterval < 0 || h.retries < 0 {
+	case o.interval < 0 || o.timeout < 0 || o.startPeriod < 0 || o.startInterval < 0 || o.retries < 0:
 		return errors.New("--health-* options cannot be negative")
-	}
-	c.Healthcheck = &container.HealthConfig{Interval: h.interval, Timeout: h.timeout, StartPeriod: h.startPeriod,
-		StartInterval: h.startInterval, Retries: h.retries}
-	if h.cmd != "" {
-		c.Healthcheck.Test = []string{"CMD-SHELL", h.cmd}
+	case given:
+		c.Healthcheck = &container.HealthConfig{Test: test, Interval: o.interval, Timeout: o.timeout, StartPeriod: o.startPeriod,
+			StartInterval: o.startInterval, Retries: o.retries}
 	}
 	return nil
+}
+
+// test is the health check that was asked for; at most one of the kinds may be.
+func (h *health) test() ([]string, error) {
+	var tests [][]string
+	if h.cmd != "" {
+		tests = append(tests, []string{"CMD-SHELL", h.cmd})
+	}
+	if h.http != "" {
+		tests = append(tests, append([]string{"HTTP"}, strings.Fields(h.http)...))
+	}
+	if h.tcp != "" {
+		tests = append(tests, []string{"TCP", h.tcp})
+	}
+	switch len(tests) {
+	case 0:
+		return nil, nil
+	case 1:
+		return tests[0], nil
+	}
+	return nil, errors.New("conflicting options: use one of --health-cmd, --health-http and --health-tcp")
 }
 
 func (f *Flags) buildStorage(c *container.Config, h *container.HostConfig) error {

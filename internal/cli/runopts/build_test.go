@@ -63,6 +63,8 @@ func TestBuild(t *testing.T) {
 		{"--add-host a:10.0.0.1 --dns 10.0.0.2 --dns-search s --dns-option ndots:1 --link c:d", `{"HostConfig":{"ExtraHosts":["a:10.0.0.1"],"Dns":["10.0.0.2"],"DnsSearch":["s"],"DnsOptions":["ndots:1"],"Links":["c:d"]}}`},
 		{"--log-driver json-file --log-opt max-size=1m", `{"HostConfig":{"LogConfig":{"Type":"json-file","Config":{"max-size":"1m"}}}}`},
 		{"--health-cmd true --health-interval 2s --health-retries 3", `{"Healthcheck":{"Test":["CMD-SHELL","true"],"Interval":2000000000,"Retries":3}}`},
+		{"--health-http 8080/ok --restart-unhealthy", `{"Labels":{"berth.restart.unhealthy":"true"},"Healthcheck":{"Test":["HTTP","8080/ok"]}}`},
+		{"--health-tcp 5432 --health-timeout 1s", `{"Healthcheck":{"Test":["TCP","5432"],"Timeout":1000000000}}`},
 		{"--no-healthcheck", `{"Healthcheck":{"Test":["NONE"]}}`},
 	} {
 		args := strings.Fields(tc.flags)
@@ -148,6 +150,8 @@ func TestBuildRefuses(t *testing.T) {
 		"--dns x":                          `"x" for "--dns"`,
 		"--device relative:x:q":            "device",
 		"--no-healthcheck --health-cmd x":  "--no-healthcheck",
+		"--health-tcp 1 --health-cmd x":    "--health-cmd",
+		"--restart-unhealthy --rm":         "--rm",
 		"--log-driver none --log-opt a=b":  "a=b",
 		"--memory-swappiness 101":          "101",
 		"--blkio-weight-device /dev/sda:7": "between 10 and 1000",

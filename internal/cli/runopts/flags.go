@@ -80,7 +80,8 @@ type resources struct {
 
 type health struct {
 	none                                          bool
-	cmd                                           string
+	cmd, http, tcp                                string
+	heal                                          bool
 	interval, timeout, startPeriod, startInterval time.Duration
 	retries                                       int
 }
@@ -228,6 +229,9 @@ func (f *resources) register(set *pflag.FlagSet) {
 func (f *health) register(set *pflag.FlagSet) {
 	set.BoolVar(&f.none, "no-healthcheck", false, "Disable any container-specified HEALTHCHECK")
 	set.StringVar(&f.cmd, "health-cmd", "", "Command to run to check health")
+	set.StringVar(&f.http, "health-http", "", "Port, path or URL to GET in the container's network, and good statuses (8080/healthz 200-299)")
+	set.StringVar(&f.tcp, "health-tcp", "", "Port to connect to in the container's network")
+	set.BoolVar(&f.heal, "restart-unhealthy", false, "Restart the container when its health check fails")
 	set.DurationVar(&f.interval, "health-interval", 0, "Time between running the check (ms|s|m|h)")
 	set.DurationVar(&f.timeout, "health-timeout", 0, "Maximum time to allow one check to run (ms|s|m|h)")
 	set.DurationVar(&f.startPeriod, "health-start-period", 0, "Start period for the container to initialize (ms|s|m|h)")

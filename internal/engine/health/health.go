@@ -1,5 +1,7 @@
-// Package health watches containers by probes and keeps what was found, in
-// memory: the next engine begins anew with "starting".
+// Package health watches containers by probes: a command in the container, or a
+// question over its network that starts no process. What was found is kept in
+// memory and, after each probe, in a file of the container, so that the next
+// engine goes on where this one was killed. A torn file is as none.
 package health
 
 import (
@@ -28,41 +30,49 @@ const (
 // when the probe has taken too long.
 type Probe func(ctx context.Context) (code int, output string, err error)
 
-// Wanted is whether a configuration asks for a watch.
+// Wanted is whether a configuration asks for a watch. A word that is not known
+// asks for none, as with Docker.
 func Wanted(c *api.HealthConfig) bool {
-	return c != nil && len(c.Test) > 0 && c.Test[0] != "NONE"
+	return c != nil && len(c.Test) > 0 && slices.Contains([]string{"CMD", "CMD-SHELL", WordHTTP, WordTCP}, c.Test[0])
+}
+
+// Direct is whether the probes start no process.
+func Direct(c *api.HealthConfig) bool {
+	return c != nil && len(c.Test) > 0 && (c.Test[0] == WordHTTP || c.Test[0] == WordTCP)
 }
 
 // Command is the command line of a probe in a container with this shell, nil
 // for the image's own.
 func Command(c *api.HealthConfig, shell []string) []string {
-	switch c.Test[0] {
-	case "CMD":
+	if c.Test[0] == "CMD" {
 		return c.Test[1:]
-	case "CMD-SHELL":
-		if len(shell) == 0 {
-			shell = []string{"/bin/sh", "-c"}
-		}
-		return append(slices.Clone(shell), c.Test[1:]...)
 	}
-	return c.Test // as Docker takes it
+	if len(shell) == 0 {
+		shell = []string{"/bin/sh", "-c"}
+	}
+	return append(slices.Clone(shell), c.Test[1:]...)
 }
 
 // Watch is the health of one run of a container.
 type Watch struct {
 	config  api.HealthConfig
 	started time.Time
+	file    string
 
 	mu     sync.Mutex
 	health api.Health
 	passed bool // once at least
+
+	skipped time.Time // when Run last left a probe out
 }
 
-// New begins with "starting"; the run began at started.
-func New(c api.HealthConfig, started time.Time) *Watch {
-	c.Interval, c.Timeout = cmp.Or(c.Interval, defaultInterval), cmp.Or(c.Timeout, defaultTimeout)
-	c.StartInterval, c.Retries = cmp.Or(c.StartInterval, defaultStartInterval), cmp.Or(c.Retries, defaultRetries)
-	return &Watch{config: c, started: started, health: api.Health{Status: api.Starting, Log: []*api.HealthcheckResult{}}}
+// New begins with "starting"; the run began at started, and file keeps what is found.
+func New(c api.HealthConfig, started time.Time, file string) *Watch {
+	c.Interval, c.Timeout, c.Retries = cmp.Or(c.Interval, defaultInterval), cmp.Or(c.Timeout, defaultTimeout), cmp.Or(c.Retries, defaultRetries)
+	if c.StartInterval == 0 {
+		c.StartInterval = min(defaultStartInterval, c.Interval)
+	}
+	return &Watch{config: c, started: started, file: file, health: api.Health{Status: api.Starting, Log: []*api.HealthcheckResult{}}}
 }
 
 // Health is a copy of what is known.
@@ -74,36 +84,64 @@ func (w *Watch) Health() api.Health {
 	return h
 }
 
-// Run probes until ctx ends. skip is asked before each probe; changed is told of
-// each new status.
-func (w *Watch) Run(ctx context.Context, probe Probe, skip func() bool, changed func(api.HealthStatus)) {
+// Passed is whether a probe has succeeded in this run.
+func (w *Watch) Passed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.passed
+}
+
+// Hooks are what a watch asks and tells.
+type Hooks struct {
+	Probe   Probe
+	Skip    func() bool            // asked before each probe
+	Changed func(api.HealthStatus) // told of each new status
+	Failed  func(error)            // told that a result could not be stored
+}
+
+// Run probes until ctx ends.
+func (w *Watch) Run(ctx context.Context, h Hooks) {
 	for {
 		select {
 		case <-time.After(w.pause(time.Now())):
 		case <-ctx.Done():
 			return
 		}
-		if skip() {
+		if h.Skip() {
+			w.skipped = time.Now()
 			continue
 		}
-		result := w.once(ctx, probe)
+		result := w.once(ctx, h.Probe)
 		if ctx.Err() != nil {
 			return
 		}
-		if status, isNew := w.note(result); isNew {
-			changed(status)
+		status, isNew := w.note(result)
+		if err := w.save(); err != nil {
+			h.Failed(err)
+		}
+		if isNew {
+			h.Changed(status)
 		}
 	}
 }
 
-// pause is how long until the next probe.
+// pause is how long until the next probe: an interval after the start of the
+// run, or the end of the last probe, which an earlier engine may have made.
 func (w *Watch) pause(now time.Time) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.starting(now) {
-		return min(w.config.StartInterval, w.config.Interval)
+	last := w.started
+	if n := len(w.health.Log); n > 0 {
+		last = w.health.Log[n-1].End
 	}
-	return w.config.Interval
+	if w.skipped.After(last) {
+		last = w.skipped
+	}
+	interval := w.config.Interval
+	if w.starting(now) {
+		interval = w.config.StartInterval
+	}
+	return max(0, min(interval, interval-now.Sub(last)))
 }
 
 // starting is whether failures do not count yet.

@@ -3,6 +3,8 @@ package health
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,13 +22,12 @@ func TestCommand(t *testing.T) {
 		{[]string{"CMD", "a", "b c"}, nil, "a|b c"},
 		{[]string{"CMD-SHELL", "a && b"}, nil, "/bin/sh|-c|a && b"},
 		{[]string{"CMD-SHELL", "a"}, []string{"/bin/bash", "-ec"}, "/bin/bash|-ec|a"},
-		{[]string{"a", "b"}, nil, "a|b"},
 	} {
 		if got := strings.Join(Command(&api.HealthConfig{Test: row.test}, row.shell), "|"); got != row.want {
 			t.Errorf("%v: %s", row.test, got)
 		}
 	}
-	for _, c := range []*api.HealthConfig{nil, {}, {Test: []string{"NONE"}}} {
+	for _, c := range []*api.HealthConfig{nil, {}, {Test: []string{"NONE"}}, {Test: []string{"a", "b"}}} {
 		if Wanted(c) {
 			t.Errorf("%+v is wanted", c)
 		}
@@ -70,9 +71,9 @@ func TestWatch(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(row.seconds)*time.Second+time.Millisecond)
 				defer cancel()
-				w := New(row.config, time.Now())
+				w := New(row.config, time.Now(), filepath.Join(t.TempDir(), "health.json"))
 				var got []api.HealthStatus
-				w.Run(ctx, row.probe, func() bool { return false }, func(s api.HealthStatus) { got = append(got, s) })
+				w.Run(ctx, hooks(t, row.probe, func(s api.HealthStatus) { got = append(got, s) }))
 				if h := w.Health(); !slices.Equal(got, row.want) || h.FailingStreak != row.streak || len(h.Log) > keptResults {
 					t.Errorf("%v %+v, want %v and a streak of %d", got, h, row.want, row.streak)
 				}
@@ -81,19 +82,66 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+func hooks(t *testing.T, probe Probe, changed func(api.HealthStatus)) Hooks {
+	return Hooks{Probe: probe, Skip: func() bool { return false }, Changed: changed, Failed: func(err error) { t.Error(err) }}
+}
+
 func TestWhatIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second+time.Millisecond)
 		defer cancel()
-		w := New(api.HealthConfig{Interval: time.Second}, time.Now())
+		w := New(api.HealthConfig{Interval: time.Second}, time.Now(), filepath.Join(t.TempDir(), "health.json"))
 		paused := 0
-		w.Run(ctx, func(context.Context) (int, string, error) { return 1, strings.Repeat("x", 2*MaxOutput), nil }, func() bool { paused++; return paused < 3 }, func(api.HealthStatus) {})
-		h := w.Health()
-		if len(h.Log) != keptResults || len(h.Log[0].Output) != MaxOutput || h.FailingStreak != paused-2 {
-			t.Errorf("%d results, %d bytes, a streak of %d after %d", len(h.Log), len(h.Log[0].Output), h.FailingStreak, paused)
+		h := hooks(t, func(context.Context) (int, string, error) { return 1, strings.Repeat("x", 2*MaxOutput), nil }, func(api.HealthStatus) {})
+		h.Skip = func() bool { paused++; return paused < 3 }
+		w.Run(ctx, h)
+		got := w.Health()
+		if len(got.Log) != keptResults || len(got.Log[0].Output) != MaxOutput || got.FailingStreak != paused-2 {
+			t.Errorf("%d results, %d bytes, a streak of %d after %d", len(got.Log), len(got.Log[0].Output), got.FailingStreak, paused)
 		}
 		if w.End(); w.Health().Status != api.Unhealthy {
 			t.Error(w.Health().Status)
+		}
+	})
+}
+
+// The next engine goes on with what was found of the same run, and makes the next
+// probe when it is due.
+func TestRestore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file, began := filepath.Join(t.TempDir(), "health.json"), time.Now()
+		config := api.HealthConfig{Interval: 10 * time.Second, Retries: 2}
+		probes := 0
+		h := hooks(t, func(context.Context) (int, string, error) { probes++; return 1, "no", nil }, func(api.HealthStatus) {})
+		run := func(w *Watch, d time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			w.Run(ctx, h)
+		}
+		run(New(config, began, file), 12*time.Second)
+		second := New(config, began, file)
+		second.Restore()
+		if got := second.Health(); got.FailingStreak != 1 || len(got.Log) != 1 || got.Status != api.Starting {
+			t.Errorf("restored %+v", got)
+		}
+		run(second, 7*time.Second)
+		if probes != 1 {
+			t.Errorf("%d probes after 19 s", probes)
+		}
+		run(second, 2*time.Second)
+		if got := second.Health(); probes != 2 || got.Status != api.Unhealthy {
+			t.Errorf("%d probes, %+v", probes, got)
+		}
+		other := New(config, began.Add(time.Second), file)
+		if other.Restore(); len(other.Health().Log) != 0 {
+			t.Error("another run's health was taken over")
+		}
+		if err := os.WriteFile(file, []byte(`{"started":`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		torn := New(config, began, file)
+		if torn.Restore(); torn.Health().Status != api.Starting {
+			t.Error("a torn file was taken over")
 		}
 	})
 }

@@ -27,6 +27,7 @@ type Live struct {
 	waiters []Waiter
 	backoff restart.Backoff
 	retry   *time.Timer
+	watch   *health.Watch // of the current or last run; nil without a health check
 }
 
 // Run is one execution of a container.
@@ -37,7 +38,7 @@ type Run struct {
 	Failed  bool          // set before Started is closed
 	Exit    shim.Exit     // set before Exited is closed
 	Process *specs.Process
-	Watch   atomic.Pointer[health.Watch] // nil without a health check
+	Healing atomic.Bool // it is ended because it is unhealthy
 }
 
 // Waiter is somebody who waits for a condition; one answer fits into Answer.
@@ -115,12 +116,26 @@ func (t *Table) Health(id string) *api.Health {
 	if l == nil {
 		return nil
 	}
-	run := l.Current()
-	if run == nil || run.Watch.Load() == nil {
+	w := l.Watch()
+	if w == nil {
 		return nil
 	}
-	h := run.Watch.Load().Health()
+	h := w.Health()
 	return &h
+}
+
+// Watch is nil without a health check.
+func (l *Live) Watch() *health.Watch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.watch
+}
+
+// SetWatch replaces the watch by that of another run.
+func (l *Live) SetWatch(w *health.Watch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watch = w
 }
 
 // Current is nil before the first run.

@@ -14,6 +14,8 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 
+	"github.com/berth-containers/berth/internal/engine/health"
+	"github.com/berth-containers/berth/internal/engine/restart"
 	"github.com/berth-containers/berth/internal/logs"
 )
 
@@ -58,7 +60,7 @@ func Config(user, image *container.Config) *container.Config {
 		c.Shell = image.Shell
 	}
 	c.OnBuild = image.OnBuild
-	c.Healthcheck = health(user.Healthcheck, image.Healthcheck)
+	c.Healthcheck = healthcheck(user.Healthcheck, image.Healthcheck, c.Labels)
 	return &c
 }
 
@@ -98,8 +100,28 @@ func mergeEnv(user, image []string) []string {
 	return env
 }
 
-// health lets each field that the user leaves out come from the image.
-func health(user, image *container.HealthConfig) *container.HealthConfig {
+// healthcheck joins the user's with the image's. A label asks for a probe unless
+// the user has said by a test what is wanted.
+func healthcheck(user, image *container.HealthConfig, labels map[string]string) *container.HealthConfig {
+	h := joinHealth(user, image)
+	if user != nil && len(user.Test) > 0 {
+		return h
+	}
+	for label, word := range map[string]string{health.LabelHTTP: health.WordHTTP, health.LabelTCP: health.WordTCP} {
+		if value, ok := labels[label]; ok {
+			probe := container.HealthConfig{}
+			if h != nil {
+				probe = *h
+			}
+			probe.Test = append([]string{word}, strings.Fields(value)...)
+			h = &probe
+		}
+	}
+	return h
+}
+
+// joinHealth lets each field that the user leaves out come from the image.
+func joinHealth(user, image *container.HealthConfig) *container.HealthConfig {
 	if user == nil || image == nil {
 		if user == nil {
 			return image
@@ -130,6 +152,10 @@ func health(user, image *container.HealthConfig) *container.HealthConfig {
 
 // CheckConfig returns InvalidArgument for a merged configuration that cannot run.
 func CheckConfig(c *container.Config) error {
+	_, overHTTP := c.Labels[health.LabelHTTP]
+	if _, overTCP := c.Labels[health.LabelTCP]; overHTTP && overTCP {
+		return invalid("conflicting options: the labels %s and %s", health.LabelHTTP, health.LabelTCP)
+	}
 	if len(c.Entrypoint) == 0 && len(c.Cmd) == 0 {
 		return invalid("no command specified")
 	}
@@ -150,6 +176,14 @@ func CheckConfig(c *container.Config) error {
 		}
 	}
 	if err := checkProgram(c); err != nil {
+		return err
+	}
+	if health.Direct(c.Healthcheck) {
+		if _, err := health.Parse(c.Healthcheck.Test); err != nil {
+			return err
+		}
+	}
+	if err := restart.CheckLabels(c.Labels); err != nil {
 		return err
 	}
 	return checkNames(c)

@@ -3,9 +3,14 @@
 package restart
 
 import (
+	"fmt"
+	"strconv"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+
+	record "github.com/berth-containers/berth/internal/container"
 )
 
 const (
@@ -61,4 +66,23 @@ func AtEngineStart(p container.RestartPolicy, everStarted, stoppedByUser bool) b
 		return everStarted && !stoppedByUser
 	}
 	return false
+}
+
+// LabelUnhealthy has a container run anew when its health check says that it is
+// unhealthy, whatever its policy.
+const LabelUnhealthy = "berth.restart.unhealthy"
+
+// Unhealthy is whether the container asks for that. One that goes with its end does not.
+func Unhealthy(r *record.Record) bool {
+	on, err := strconv.ParseBool(r.Config.Labels[LabelUnhealthy])
+	return err == nil && on && !r.HostConfig.AutoRemove
+}
+
+// CheckLabels returns InvalidArgument if a label of the policies has a bad value.
+func CheckLabels(labels map[string]string) error {
+	value, ok := labels[LabelUnhealthy]
+	if _, err := strconv.ParseBool(value); ok && err != nil {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("the label %s=%s must be true or false", LabelUnhealthy, value))
+	}
+	return nil
 }
