@@ -14,6 +14,7 @@ func TestMain(m *testing.M) { harness.Main(m) }
 func engine(t *testing.T, flags ...string) *harness.Engine {
 	t.Helper()
 	e := harness.New(t, flags...)
+	e.Judge()
 	e.Busybox()
 	return e
 }

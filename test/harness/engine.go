@@ -33,9 +33,10 @@ type Engine struct {
 	Flags        []string // further flags for the next Start
 	Root         string   // the next Start is in this chroot, unless empty
 
-	t   testing.TB
-	cmd *exec.Cmd
-	log *os.File
+	t       testing.TB
+	cmd     *exec.Cmd
+	log     *os.File
+	clients string // the socket that command-line clients are given
 }
 
 // Bin returns the path of one of the built binaries.
@@ -68,6 +69,7 @@ func New(t testing.TB, flags ...string) *Engine {
 		CgroupParent: "/berth-test-" + hex.EncodeToString(id[:]),
 		Flags:        flags,
 	}
+	e.clients = e.Socket
 	if e.log, err = os.Create(filepath.Join(dir, "berthd.log")); err != nil {
 		t.Fatal(err)
 	}
@@ -187,12 +189,12 @@ func (e *Engine) Log() string {
 func (e *Engine) Do(method, path, body string) (status int, answer string, err error) {
 	client := &http.Client{
 		Timeout: Patience,
-		Transport: &http.Transport{
+		Transport: judged(e.t, &http.Transport{
 			DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return (&net.Dialer{}).DialContext(ctx, "unix", e.Socket)
 			},
-		},
+		}),
 	}
 	req, err := http.NewRequest(method, "http://berth"+path, strings.NewReader(body))
 	if err != nil {

@@ -69,7 +69,7 @@ func (e *Engine) Command(name string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.WaitDelay = time.Second
-	cmd.Env = append(os.Environ(), "DOCKER_HOST=unix://"+e.Socket, "BERTH_HOST=unix://"+e.Socket,
+	cmd.Env = append(os.Environ(), "DOCKER_HOST=unix://"+e.clients, "BERTH_HOST=unix://"+e.clients,
 		"DOCKER_CONFIG="+filepath.Join(e.Dir, "docker-config"), "HOME="+e.Dir)
 	return cmd
 }
