@@ -47,8 +47,8 @@ type State struct {
 
 // Mount is one resolved mount of a container besides its root filesystem.
 type Mount struct {
-	Type        mount.Type        `json:"type"`             // bind, volume, tmpfs
-	Name        string            `json:"name,omitempty"`   // of a volume
+	Type        mount.Type        `json:"type"`             // bind, volume, tmpfs, image
+	Name        string            `json:"name,omitempty"`   // of a volume, or an image as the user named it
 	Source      string            `json:"source,omitempty"` // path on the host
 	Destination string            `json:"destination"`
 	Mode        string            `json:"mode,omitempty"` // as given with -v
@@ -62,6 +62,11 @@ type Mount struct {
 	NoCopy bool                `json:"noCopy,omitempty"`
 	Tmpfs  *mount.TmpfsOptions `json:"tmpfs,omitempty"`
 	Bind   *mount.BindOptions  `json:"bind,omitempty"`
+	// Subpath of a volume or an image is what is mounted of it.
+	Subpath string `json:"subpath,omitempty"`
+	// ImageID and Layers are of an image: which, and under what key it is stacked.
+	ImageID digest.Digest `json:"imageId,omitempty"`
+	Layers  string        `json:"layers,omitempty"`
 }
 
 // Clone returns a copy to change and publish in r's place. What it points to

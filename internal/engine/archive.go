@@ -32,29 +32,49 @@ func (f filing) files(ctx context.Context, ref string) (ns *os.File, r *containe
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	release := func() {}
 	q := shim.MountsRequest{ID: r.ID}
 	if r.State.Status.Alive() {
 		defer end()
-		done = func() { ns.Close() }
 	} else {
-		if q, err = f.unstarted(ctx, r); err != nil {
+		in := spaces(f).input(r)
+		if err := f.storage.Begin(ctx, r, &in); err != nil {
 			end()
 			return nil, nil, nil, err
 		}
-		done = func() { ns.Close(); end() }
-	}
-	if ns, err = f.deps.Shim.Mounts(ctx, q); err != nil {
-		if q.Spec != nil {
+		release = func() {
+			f.quietly("unmount volumes", func() error { return f.storage.End(r) })
 			end()
 		}
+		if q, err = f.unstarted(ctx, r, in); err != nil {
+			release()
+			return nil, nil, nil, err
+		}
+	}
+	if ns, err = f.deps.Shim.Mounts(ctx, q); err != nil {
+		release()
 		return nil, nil, nil, fmt.Errorf("reach the files of container %s: %w", r.Name, err)
 	}
-	return ns, r, done, nil
+	return ns, r, func() { ns.Close(); release() }, nil
+}
+
+// image is the mount namespace of a container that is being made, for what its
+// image has; its volumes are mounted already.
+func (f filing) image(ctx context.Context, r *container.Record) (*os.File, error) {
+	in := spaces(f).input(r)
+	if err := f.storage.Stacks(ctx, r, &in); err != nil {
+		return nil, err
+	}
+	q, err := f.unstarted(ctx, r, in)
+	if err != nil {
+		return nil, err
+	}
+	return f.deps.Shim.Mounts(ctx, q)
 }
 
 // unstarted asks for the mounts that a run would have, without its network and
 // its cgroup, and without a change to its root.
-func (f filing) unstarted(ctx context.Context, r *container.Record) (shim.MountsRequest, error) {
+func (f filing) unstarted(ctx context.Context, r *container.Record, in spec.Input) (shim.MountsRequest, error) {
 	rootfs, err := f.deps.Rootfs.Rootfs(ctx, r.ID)
 	if err != nil {
 		return shim.MountsRequest{}, fmt.Errorf("find the root filesystem: %w", err)
@@ -64,7 +84,7 @@ func (f filing) unstarted(ctx context.Context, r *container.Record) (shim.Mounts
 	config.Tty = false
 	host.NetworkMode, host.PidMode, host.IpcMode, host.UTSMode = mobynet.NetworkNone, "", api.IPCModePrivate, ""
 	r.Config, r.HostConfig = &config, &host
-	in := spec.Input{Record: r, CgroupParent: f.cfg.CgroupParent, CgroupV2: f.cfg.CgroupV2, InitBinary: f.cfg.InitBinary}
+	in.Record, in.ShmDir = r, ""
 	if err := f.writeFiles(r, nil, &in); err != nil {
 		return shim.MountsRequest{}, err
 	}

@@ -2,9 +2,7 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,7 +10,6 @@ import (
 	"github.com/containerd/errdefs"
 	api "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
-	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 
 	"github.com/berth-containers/berth/internal/container"
@@ -21,7 +18,6 @@ import (
 	"github.com/berth-containers/berth/internal/engine/names"
 	"github.com/berth-containers/berth/internal/engine/ports"
 	"github.com/berth-containers/berth/internal/image"
-	"github.com/berth-containers/berth/internal/spec"
 	"github.com/berth-containers/berth/internal/undo"
 )
 
@@ -50,10 +46,10 @@ func (v verbs) Create(ctx context.Context, o CreateOptions) (id string, warnings
 		return "", nil, err
 	}
 	back.Add(func(context.Context) error { v.records.Unreserve(r.Name, r.ID); return nil })
-	if r.Mounts, err = v.provide(r.ID, plans, &back); err != nil {
+	if r.Mounts, err = v.storage.Provide(ctx, r.ID, plans, &back); err != nil {
 		return "", nil, err
 	}
-	warnings, err = v.check(r)
+	warnings, err = v.check(ctx, r)
 	if err != nil {
 		return "", nil, err
 	}
@@ -66,7 +62,7 @@ func (v verbs) Create(ctx context.Context, o CreateOptions) (id string, warnings
 	if err != nil {
 		return "", nil, fmt.Errorf("prepare the root filesystem: %w", err)
 	}
-	if err := filing(v).fillVolumes(ctx, r, rootfs.Lowers); err != nil {
+	if err := v.storage.Fill(ctx, r, rootfs.Lowers, func() (*os.File, error) { return filing(v).image(ctx, r) }); err != nil {
 		return "", nil, err
 	}
 	v.lives.Add(r.ID)
@@ -189,62 +185,15 @@ func (v verbs) reserve(name, id string) (string, error) {
 	return name, v.records.Reserve(name, id)
 }
 
-// provide makes the volumes and looks for the sources of binds.
-func (v verbs) provide(id string, plans []mounts.Plan, back *undo.Stack) ([]container.Mount, error) {
-	made := make([]container.Mount, 0, len(plans))
-	for _, p := range plans {
-		switch p.Type {
-		case mount.TypeVolume:
-			vol, created, err := v.volumes.Acquire(p.Name, p.Labels, id)
-			if err != nil {
-				return nil, err
-			}
-			back.Add(func(context.Context) error {
-				v.volumes.Release(vol.Name, id)
-				if created {
-					return ignoreConflict(v.volumes.Remove(vol.Name))
-				}
-				return nil
-			})
-			if created {
-				v.tellVolume(vol.Name, events.ActionCreate, nil)
-			}
-			p.Source = vol.Path
-		case mount.TypeBind:
-			if err := source(p); err != nil {
-				return nil, err
-			}
-		}
-		made = append(made, p.Mount)
-	}
-	return made, nil
-}
-
-// ignoreConflict: somebody else uses the volume by now.
-func ignoreConflict(err error) error {
-	if errdefs.IsConflict(err) || errdefs.IsNotFound(err) {
-		return nil
-	}
-	return err
-}
-
-func source(p mounts.Plan) error {
-	if _, err := os.Stat(p.Source); !errors.Is(err, fs.ErrNotExist) || p.Inherited {
-		return err
-	}
-	if !p.CreateSource {
-		return errdefs.ErrInvalidArgument.WithMessage("invalid mount config for type \"bind\": bind source path does not exist: " + p.Source)
-	}
-	if err := os.MkdirAll(p.Source, 0o755); err != nil {
-		return fmt.Errorf("make the bind's source: %w", err)
-	}
-	return nil
-}
-
 // check builds the specification once, so that a wrong option is refused at
 // create and its warnings reach the user.
-func (v verbs) check(r *container.Record) ([]string, error) {
-	out, err := v.deps.Spec(spec.Input{Record: r, CgroupParent: v.cfg.CgroupParent, CgroupV2: v.cfg.CgroupV2, InitBinary: v.cfg.InitBinary,
-		HostnameFile: filepath.Join(v.dir(r.ID), "hostname")})
+func (v verbs) check(ctx context.Context, r *container.Record) ([]string, error) {
+	in := spaces(v).input(r)
+	in.Group = nil // there are no files yet
+	in.HostnameFile = filepath.Join(v.dir(r.ID), "hostname")
+	if err := v.storage.Stacks(ctx, r, &in); err != nil {
+		return nil, err
+	}
+	out, err := v.deps.Spec(in)
 	return out.Warnings, err
 }

@@ -19,13 +19,13 @@ import (
 	"github.com/berth-containers/berth/internal/engine/execs"
 	"github.com/berth-containers/berth/internal/engine/lives"
 	"github.com/berth-containers/berth/internal/engine/records"
+	"github.com/berth-containers/berth/internal/engine/storage"
 	"github.com/berth-containers/berth/internal/events"
 	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/oci"
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/spec"
-	"github.com/berth-containers/berth/internal/volume"
 )
 
 // Config is fixed when the engine starts.
@@ -115,7 +115,8 @@ type Engine struct {
 	verbs   // create … remove
 	streams // attach, logs, wait, exec
 	queries // list, inspect, top, info
-	objects // volumes, networks, images, events
+	objects // networks, images, events
+	storage.Volumes
 	pruning // what nobody uses
 	filing  // containers' files
 }
@@ -128,7 +129,7 @@ type core struct {
 	deps    Deps
 	log     *slog.Logger
 	records *records.Store
-	volumes *volume.Store
+	storage *storage.Store
 	execs   *execs.Table
 	started time.Time
 	starts  slots // taken with the container's turn in hand, never before it
@@ -168,10 +169,12 @@ func New(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (_ *Engin
 	if c.records, err = records.Open(filepath.Join(cfg.DataRoot, "engine.db"), log); err != nil {
 		return nil, err
 	}
-	if c.volumes, err = volume.Open(filepath.Join(cfg.DataRoot, "volumes"), log); err != nil {
+	c.storage, err = storage.Open(storage.Options{DataRoot: cfg.DataRoot, ShmRoot: filepath.Join(cfg.ExecRoot, "shm"), Images: deps.Images, Layers: deps.Rootfs,
+		Tell: c.tellVolume, Log: log})
+	if err != nil {
 		return nil, err
 	}
-	e := &Engine{verbs{c}, streams{c}, queries{c}, objects{core: c, lock: lock}, pruning{c}, filing{c}}
+	e := &Engine{verbs{c}, streams{c}, queries{c}, objects{core: c, lock: lock}, storage.Volumes{Store: c.storage}, pruning{c}, filing{c}}
 	if err := (recovery{c}).run(ctx); err != nil {
 		return nil, err
 	}
@@ -221,4 +224,3 @@ const cleanup = 30 * time.Second
 
 func (c *places) dir(id string) string    { return filepath.Join(c.cfg.DataRoot, "containers", id) }
 func (c *places) logDir(id string) string { return filepath.Join(c.dir(id), "logs") }
-func (c *places) shmDir(id string) string { return filepath.Join(c.cfg.ExecRoot, "shm", id) }

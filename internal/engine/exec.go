@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -142,8 +143,8 @@ func (s streams) process(r *container.Record) (*specs.Process, error) {
 			return run.Process, nil
 		}
 	}
-	in, err := s.namespaces(r)
-	if err != nil {
+	in := spaces(s).input(r)
+	if err := errors.Join(spaces(s).namespaces(r, &in), s.storage.Stacks(context.Background(), r, &in)); err != nil {
 		return nil, err
 	}
 	out, err := s.deps.Spec(in)

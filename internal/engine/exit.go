@@ -142,6 +142,8 @@ func (c *core) settle(ctx context.Context, l *lives.Live, e ending) error {
 	defer close(e.run.Settled)
 	freed := make(chan error, 1)
 	go func() { freed <- c.freeNetwork(ctx, r) }()
+	c.quietly("unmount what a run had mounted", func() error { return c.storage.End(r) })
+	c.storage.Ended(r)
 	var stored, err error
 	if r.HostConfig.AutoRemove {
 		err = <-freed
@@ -153,7 +155,7 @@ func (c *core) settle(ctx context.Context, l *lives.Live, e ending) error {
 	if stored == nil {
 		c.release(ctx, r.ID)
 	} else {
-		c.keepLater(l, r.HostConfig.AutoRemove)
+		c.keepLater(l, r)
 	}
 	if now := c.records.Get(r.ID); e.again && now != nil && now.State.Status == container.Restarting {
 		c.planRun(l, e.pause)
@@ -175,7 +177,8 @@ const keepPause = 2 * time.Second
 
 // keepLater goes on trying to store an exit. Until then the shim keeps it, so
 // that it is told to the next engine, too. A container that vanished is deleted.
-func (c *core) keepLater(l *lives.Live, vanished bool) {
+func (c *core) keepLater(l *lives.Live, r *container.Record) {
+	vanished := r.HostConfig.AutoRemove
 	c.background.Go(func() {
 		for {
 			select {
@@ -183,21 +186,21 @@ func (c *core) keepLater(l *lives.Live, vanished bool) {
 			case <-c.closing:
 				return
 			}
-			if vanished && (removal{c}).tryDelete(l.ID) || !vanished && (c.lives.Get(l.ID) == nil || c.tryKeep(l)) {
+			if vanished && (removal{c}).tryDelete(r) || !vanished && (c.lives.Get(l.ID) == nil || c.tryKeep(l)) {
 				return
 			}
 		}
 	})
 }
 
-func (c removal) tryDelete(id string) bool {
-	if err := c.records.Delete(id); err != nil {
+func (c removal) tryDelete(r *container.Record) bool {
+	if err := c.records.Delete(r.ID); err != nil {
 		return false
 	}
 	ctx, cancel := c.working(cleanup)
 	defer cancel()
-	c.clear(ctx, id)
-	c.release(ctx, id)
+	c.clear(ctx, r)
+	c.release(ctx, r.ID)
 	return true
 }
 

@@ -11,25 +11,21 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	mobynet "github.com/moby/moby/api/types/network"
-	mobyvol "github.com/moby/moby/api/types/volume"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/execs"
-	"github.com/berth-containers/berth/internal/engine/names"
 	"github.com/berth-containers/berth/internal/engine/show"
 	bus "github.com/berth-containers/berth/internal/events"
-	"github.com/berth-containers/berth/internal/filters"
 	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/volume"
 )
 
-// objects are volumes, networks, images and events, as far as they concern
+// objects are networks, images and events, as far as they concern
 // containers.
 type objects struct {
 	*core
@@ -71,7 +67,10 @@ func (c *announcer) tellExec(r *container.Record, action events.Action, e *execs
 }
 
 func (c *announcer) tellVolume(name string, action events.Action, more map[string]string) {
-	a := map[string]string{"driver": volume.Driver}
+	a := map[string]string{}
+	if name != "" { // a prune is of none
+		a["driver"] = volume.Driver
+	}
 	maps.Copy(a, more)
 	c.events.Publish(events.VolumeEventType, action, name, a)
 }
@@ -94,7 +93,7 @@ func (o objects) ImageEvent(action events.Action, id, name string) {
 func (o objects) RemoveImage(ctx context.Context, ref string, force bool) ([]image.Removed, error) {
 	removed, err := o.deps.Images.Remove(ctx, ref, force, func(id digest.Digest) string {
 		for _, r := range o.records.All() {
-			if r.ImageID == id {
+			if r.ImageID == id || slices.ContainsFunc(r.Mounts, func(m container.Mount) bool { return m.Layers != "" && m.ImageID == id }) {
 				return r.ID
 			}
 		}
@@ -108,90 +107,6 @@ func (o objects) RemoveImage(ctx context.Context, ref string, force bool) ([]ima
 		}
 	}
 	return removed, err
-}
-
-// VolumeCreate makes a volume, or returns the one of that name.
-func (o objects) VolumeCreate(_ context.Context, q mobyvol.CreateRequest) (mobyvol.Volume, error) {
-	if q.Driver != "" && q.Driver != volume.Driver {
-		return mobyvol.Volume{}, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("error looking up volume plugin %s: plugin %q not found", q.Driver, q.Driver))
-	}
-	if len(q.DriverOpts) > 0 {
-		return mobyvol.Volume{}, errdefs.ErrInvalidArgument.WithMessage("options of the local volume driver are not supported; use a bind or tmpfs mount")
-	}
-	if q.Name == "" {
-		q.Name = names.NewID()
-		q.Labels = maps.Clone(q.Labels)
-		if q.Labels == nil {
-			q.Labels = map[string]string{}
-		}
-		q.Labels[volume.AnonymousLabel] = ""
-	}
-	v, created, err := o.volumes.Create(q.Name, q.Labels)
-	if err != nil {
-		return mobyvol.Volume{}, err
-	}
-	if created {
-		o.tellVolume(v.Name, events.ActionCreate, nil)
-	}
-	return showVolume(v), nil
-}
-
-func showVolume(v volume.Volume) mobyvol.Volume {
-	labels := v.Labels
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	return mobyvol.Volume{Name: v.Name, Driver: volume.Driver, Mountpoint: v.Path, Labels: labels, Scope: "local",
-		CreatedAt: v.Created.Format(time.RFC3339), Options: map[string]string{}}
-}
-
-// VolumeList lists volumes; filters name, label, driver, dangling.
-func (o objects) VolumeList(_ context.Context, f Filters) (mobyvol.ListResponse, error) {
-	if err := filters.Only(f, "name", "label", "label!", "driver", "dangling"); err != nil {
-		return mobyvol.ListResponse{}, err
-	}
-	list := mobyvol.ListResponse{Volumes: []mobyvol.Volume{}, Warnings: []string{}}
-	for _, v := range o.volumes.List() {
-		if o.matchVolume(v, f) {
-			list.Volumes = append(list.Volumes, showVolume(v))
-		}
-	}
-	return list, nil
-}
-
-func (o objects) matchVolume(v volume.Volume, f Filters) bool {
-	match := func(key string, ok func(value string) bool) bool {
-		return len(f[key]) == 0 || slices.ContainsFunc(slices.Collect(maps.Keys(f[key])), ok)
-	}
-	return match("name", func(s string) bool { return strings.Contains(v.Name, s) }) &&
-		match("driver", func(s string) bool { return s == volume.Driver }) &&
-		match("dangling", func(s string) bool {
-			want, err := strconv.ParseBool(s)
-			return err == nil && want == (len(o.volumes.Users(v.Name)) == 0)
-		}) &&
-		filters.Labels(v.Labels, f)
-}
-
-// VolumeInspect returns one volume.
-func (o objects) VolumeInspect(_ context.Context, name string) (mobyvol.Volume, error) {
-	v, err := o.volumes.Get(name)
-	if err != nil {
-		return mobyvol.Volume{}, err
-	}
-	return showVolume(v), nil
-}
-
-// VolumeRemove removes a volume that no container uses; with force a missing
-// one is no error.
-func (o objects) VolumeRemove(_ context.Context, name string, force bool) error {
-	err := o.volumes.Remove(name)
-	if force && errdefs.IsNotFound(err) {
-		return nil
-	}
-	if err == nil {
-		o.tellVolume(name, events.ActionDestroy, nil)
-	}
-	return err
 }
 
 // networkID is stable for a data root.

@@ -9,13 +9,10 @@ import (
 	api "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 	mobynet "github.com/moby/moby/api/types/network"
-	mobyvol "github.com/moby/moby/api/types/volume"
 
 	"github.com/berth-containers/berth/internal/container"
-	"github.com/berth-containers/berth/internal/engine/host"
 	"github.com/berth-containers/berth/internal/filters"
 	"github.com/berth-containers/berth/internal/image"
-	"github.com/berth-containers/berth/internal/volume"
 )
 
 // pruning removes what nobody uses. What comes into use, or is removed by
@@ -50,34 +47,6 @@ func (p pruning) PruneContainers(ctx context.Context, f Filters) (api.PruneRepor
 		report.SpaceReclaimed += uint64(size)
 	}
 	p.tellPrune(events.ContainerEventType, report.SpaceReclaimed)
-	return report, nil
-}
-
-// PruneVolumes removes the volumes that no container uses; only anonymous ones
-// unless all. Filters label and label!.
-func (p pruning) PruneVolumes(_ context.Context, f Filters, all bool) (mobyvol.PruneReport, error) {
-	report := mobyvol.PruneReport{VolumesDeleted: []string{}}
-	if err := filters.Only(f, "label", "label!"); err != nil {
-		return report, err
-	}
-	for _, v := range p.volumes.List() {
-		_, anonymous := v.Labels[volume.AnonymousLabel]
-		if !all && !anonymous || !filters.Labels(v.Labels, f) || len(p.volumes.Users(v.Name)) > 0 {
-			continue
-		}
-		size := host.DiskUsage(v.Path)
-		err := p.volumes.Remove(v.Name)
-		if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
-			continue
-		}
-		if err != nil {
-			return report, err
-		}
-		p.tellVolume(v.Name, events.ActionDestroy, nil)
-		report.VolumesDeleted = append(report.VolumesDeleted, v.Name)
-		report.SpaceReclaimed += uint64(size)
-	}
-	p.tellPrune(events.VolumeEventType, report.SpaceReclaimed)
 	return report, nil
 }
 

@@ -12,11 +12,11 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/moby/moby/api/types/mount"
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/lives"
 	"github.com/berth-containers/berth/internal/engine/restart"
+	"github.com/berth-containers/berth/internal/engine/storage"
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
 )
@@ -36,9 +36,11 @@ func (c recovery) run(ctx context.Context) error {
 	all := c.records.All()
 	for _, r := range all {
 		c.lives.Add(r.ID)
-		c.useVolumes(r)
+		c.storage.Adopt(ctx, r)
 	}
 	over := c.adopt(all, running)
+	c.storage.Tidy(func(id string) bool { r := c.records.Get(id); return r != nil && r.State.Status.Alive() },
+		func(id string) bool { return c.records.Get(id) != nil })
 	if err := c.deps.Networks.Restore(ctx, c.endpoints()); err != nil {
 		return fmt.Errorf("restore the network: %w", err)
 	}
@@ -65,17 +67,6 @@ func (c recovery) list(ctx context.Context) (map[string]shim.Status, error) {
 		byID[s.ID] = s
 	}
 	return byID, nil
-}
-
-func (c recovery) useVolumes(r *container.Record) {
-	for _, m := range r.Mounts {
-		if m.Type != mount.TypeVolume {
-			continue
-		}
-		if _, _, err := c.volumes.Acquire(m.Name, nil, r.ID); err != nil {
-			c.log.Warn("find a container's volume", "container", r.Name, "volume", m.Name, "error", err)
-		}
-	}
 }
 
 // over is a run that was recorded as going on and has ended.
@@ -210,19 +201,18 @@ func (c recovery) dropStray(ctx context.Context, id string) error {
 
 // sweep removes the files that belong to no record.
 func (c recovery) sweep(ctx context.Context) {
-	keep := func(key string) bool { return c.records.Get(key) != nil }
+	keep := func(key string) bool { return c.records.Get(storage.OwnerOf(key)) != nil }
 	if err := c.deps.Rootfs.SweepRootfs(ctx, keep); err != nil {
 		c.log.Warn("sweep root filesystems", "error", err)
 	}
-	for _, root := range []string{filepath.Join(c.cfg.DataRoot, "containers"), filepath.Join(c.cfg.ExecRoot, "shm")} {
-		entries, err := os.ReadDir(root)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			c.log.Warn("sweep containers' files", "path", root, "error", err)
-		}
-		for _, e := range entries {
-			if !keep(e.Name()) {
-				c.quietly("sweep a container's files", func() error { return os.RemoveAll(filepath.Join(root, e.Name())) })
-			}
+	root := filepath.Join(c.cfg.DataRoot, "containers")
+	entries, err := os.ReadDir(root)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		c.log.Warn("sweep containers' files", "path", root, "error", err)
+	}
+	for _, e := range entries {
+		if !keep(e.Name()) {
+			c.quietly("sweep a container's files", func() error { return os.RemoveAll(filepath.Join(root, e.Name())) })
 		}
 	}
 }

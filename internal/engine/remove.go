@@ -9,7 +9,6 @@ import (
 	"github.com/containerd/errdefs"
 	api "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
-	"github.com/moby/moby/api/types/mount"
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/lives"
@@ -75,14 +74,14 @@ type removal struct{ *core }
 func (c removal) discard(ctx context.Context, l *lives.Live, r *container.Record, volumes bool) error {
 	c.records.Update(r.ID, func(r *container.Record) { r.State.Status = container.Removing })
 	if volumes {
-		c.removeVolumes(r)
+		c.storage.Release(r, true)
 	}
 	if err := c.records.Delete(r.ID); err != nil {
 		c.records.Update(r.ID, func(r *container.Record) { r.State.Status, r.State.Error = container.Dead, err.Error() })
 		return fmt.Errorf("remove container %s: %w", r.Name, err)
 	}
 	c.farewell(l, r)
-	c.clear(ctx, r.ID)
+	c.clear(ctx, r)
 	return nil
 }
 
@@ -90,52 +89,27 @@ func (c removal) discard(ctx context.Context, l *lives.Live, r *container.Record
 // transaction the disk says that the container runs and the shim keeps its exit,
 // so that after a crash it is removed all the same.
 func (c removal) vanish(ctx context.Context, l *lives.Live, r *container.Record) error {
-	c.removeVolumes(r)
+	c.storage.Release(r, true)
 	store := c.records.Drop(r.ID)
 	c.farewell(l, r)
 	if err := store(); err != nil {
 		return fmt.Errorf("remove container %s: %w", r.Name, err)
 	}
-	c.clear(ctx, r.ID)
+	c.clear(ctx, r)
 	return nil
 }
 
 // farewell ends a container for all who look or wait.
 func (c removal) farewell(l *lives.Live, r *container.Record) {
-	for _, m := range r.Mounts {
-		if m.Type == mount.TypeVolume {
-			c.volumes.Release(m.Name, r.ID)
-		}
-	}
+	c.storage.Release(r, false)
 	c.lives.Drop(r.ID)
 	c.execs.Forget(r.ID)
 	c.tell(r, events.ActionDestroy, nil)
 	l.Wake(answerOf(r), func(api.WaitCondition) bool { return true })
 }
 
-func (c removal) clear(ctx context.Context, id string) {
-	if err := errors.Join(c.deps.Rootfs.RemoveRootfs(ctx, id), c.removeFiles(id)); err != nil {
-		c.log.Warn("remove what is left of a container; the next start of the engine does it", "container", id, "error", err)
-	}
-}
-
-func (c removal) removeFiles(id string) error {
-	return errors.Join(os.RemoveAll(c.dir(id)), os.RemoveAll(c.shmDir(id)))
-}
-
-// removeVolumes takes the anonymous volumes that nobody else uses.
-func (c removal) removeVolumes(r *container.Record) {
-	for _, m := range r.Mounts {
-		if !m.Anonymous {
-			continue
-		}
-		c.volumes.Release(m.Name, r.ID)
-		err := c.volumes.Remove(m.Name)
-		if ignoreConflict(err) != nil {
-			c.log.Warn("remove an anonymous volume", "volume", m.Name, "container", r.ID, "error", err)
-		}
-		if err == nil {
-			c.tellVolume(m.Name, events.ActionDestroy, nil)
-		}
+func (c removal) clear(ctx context.Context, r *container.Record) {
+	if err := errors.Join(c.deps.Rootfs.RemoveRootfs(ctx, r.ID), c.storage.Discard(ctx, r), os.RemoveAll(c.dir(r.ID))); err != nil {
+		c.log.Warn("remove what is left of a container; the next start of the engine does it", "container", r.ID, "error", err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -74,6 +73,7 @@ func (c *core) running(id string, run *lives.Run, s started, restarts int) error
 		r.State = container.State{Status: container.Running, Pid: s.Pid, StartedAt: s.StartedAt.UTC(), FinishedAt: r.State.FinishedAt, CgroupPath: s.CgroupPath}
 		r.Endpoint, r.RestartCount, r.StoppedByUser = s.endpoint, restarts, false
 	})
+	c.storage.Started(r)
 	c.tell(r, events.ActionStart, nil)
 	close(run.Started)
 	streams{c}.watchHealth(r, c.lives.Get(id), run)
@@ -135,8 +135,12 @@ func (c *core) execute(ctx context.Context, r *container.Record, run *lives.Run)
 	if err != nil {
 		return s, fmt.Errorf("find the root filesystem: %w", err)
 	}
-	in, err := c.namespaces(r)
-	if err != nil {
+	in := spaces{c}.input(r)
+	if err := c.storage.Begin(ctx, r, &in); err != nil {
+		return s, err
+	}
+	back.Add(func(context.Context) error { return c.storage.End(r) })
+	if err := (spaces{c}).namespaces(r, &in); err != nil {
 		return s, err
 	}
 	if onBridge(r) {
@@ -228,11 +232,18 @@ func onBridge(r *container.Record) bool {
 	return r.HostConfig.NetworkMode == mobynet.NetworkBridge && !r.Config.NetworkDisabled
 }
 
-// namespaces is the start of the specification's input: which namespaces are new.
-func (c *core) namespaces(r *container.Record) (spec.Input, error) {
+// spaces tell which namespaces a container gets.
+type spaces struct{ *core }
+
+// input is what the specification of every container is made with.
+func (c spaces) input(r *container.Record) spec.Input {
+	return spec.Input{Record: r, CgroupParent: c.cfg.CgroupParent, CgroupV2: c.cfg.CgroupV2, InitBinary: c.cfg.InitBinary,
+		Group: c.storage.Groups(context.Background(), r.ID)}
+}
+
+// namespaces tells the specification's input which namespaces are new.
+func (c spaces) namespaces(r *container.Record, in *spec.Input) (err error) {
 	h := r.HostConfig
-	in := spec.Input{Record: r, CgroupParent: c.cfg.CgroupParent, CgroupV2: c.cfg.CgroupV2, InitBinary: c.cfg.InitBinary}
-	var err error
 	switch {
 	case h.NetworkMode.IsHost():
 		in.NetNS = "host"
@@ -250,19 +261,16 @@ func (c *core) namespaces(r *container.Record) (spec.Input, error) {
 	case err != nil:
 	case h.IpcMode.IsHost():
 		in.IpcNS = "host"
-	case h.IpcMode.IsShareable():
-		in.ShmDir = c.shmDir(r.ID)
-		err = makeShm(in.ShmDir)
 	case h.IpcMode.IsContainer():
 		in.IpcNS, in.ShmDir, err = c.joinIpc(h.IpcMode.Container())
 	}
 	if h.UTSMode.IsHost() {
 		in.UtsNS = "host"
 	}
-	return in, err
+	return err
 }
 
-func (c *core) joinIpc(ref string) (ns, shm string, err error) {
+func (c spaces) joinIpc(ref string) (ns, shm string, err error) {
 	other, err := c.records.Find(ref)
 	if err != nil {
 		return "", "", err
@@ -274,19 +282,10 @@ func (c *core) joinIpc(ref string) (ns, shm string, err error) {
 		return "", "", errdefs.ErrInvalidArgument.WithMessage("can't join IPC of container " + ref + ": it must run with --ipc shareable")
 	}
 	ns, err = c.namespaceOf(ref, "ipc")
-	return ns, c.shmDir(other.ID), err
+	return ns, c.storage.Shm(other.ID), err
 }
 
-// makeShm makes the directory that containers with a common IPC namespace see
-// as /dev/shm. It lies in the exec root, a tmpfs.
-func makeShm(dir string) error {
-	if err := os.MkdirAll(dir, 0o711); err != nil {
-		return fmt.Errorf("make the shared memory directory: %w", err)
-	}
-	return os.Chmod(dir, 0o777|os.ModeSticky)
-}
-
-func (c *core) namespaceOf(ref, kind string) (string, error) {
+func (c spaces) namespaceOf(ref, kind string) (string, error) {
 	other, err := c.records.Find(ref)
 	if err != nil {
 		return "", err

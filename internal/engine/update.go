@@ -9,7 +9,6 @@ import (
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/merge"
-	"github.com/berth-containers/berth/internal/spec"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
 )
 
@@ -27,8 +26,12 @@ func (v verbs) Update(ctx context.Context, ref string, u api.UpdateConfig) (warn
 	}
 	changed := r.Clone()
 	changed.HostConfig = host
-	out, err := v.deps.Spec(spec.Input{Record: changed, NetNS: "host", PidNS: "host", IpcNS: "host", UtsNS: "host",
-		CgroupParent: v.cfg.CgroupParent, CgroupV2: v.cfg.CgroupV2, InitBinary: v.cfg.InitBinary})
+	in := spaces(v).input(changed)
+	in.NetNS, in.PidNS, in.IpcNS, in.UtsNS = "host", "host", "host", "host"
+	if err := v.storage.Stacks(ctx, r, &in); err != nil {
+		return nil, err
+	}
+	out, err := v.deps.Spec(in)
 	if err != nil {
 		return nil, err
 	}

@@ -3,8 +3,6 @@ package engine
 import (
 	"context"
 
-	mobyvol "github.com/moby/moby/api/types/volume"
-
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/host"
 	"github.com/berth-containers/berth/internal/engine/show"
@@ -27,18 +25,4 @@ func written(ctx context.Context, of Rootfs, r *container.Record) int64 {
 		return 0
 	}
 	return host.DiskUsage(rootfs.Upper)
-}
-
-// VolumeUsage is every volume with its size and the number of its users.
-func (q queries) VolumeUsage(ctx context.Context) ([]mobyvol.Volume, error) {
-	list := []mobyvol.Volume{}
-	for _, v := range q.volumes.List() {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		shown := showVolume(v)
-		shown.UsageData = &mobyvol.UsageData{RefCount: int64(len(q.volumes.Users(v.Name))), Size: host.DiskUsage(v.Path)}
-		list = append(list, shown)
-	}
-	return list, nil
 }

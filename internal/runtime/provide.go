@@ -71,7 +71,7 @@ func (p *provider) provide(n int) (int, error) {
 	go func() {
 		runtime.LockOSThread() // and never unlock: nothing else may run on it
 		fd, err := -1, enter(ns, root)
-		if err == nil && n == rootfs.Root && p.root.Rootfs != nil {
+		if err == nil && rootfs.IsStack(p.root, n) {
 			err = p.actAsRoot()
 		}
 		if err == nil {

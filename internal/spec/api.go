@@ -8,6 +8,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/oci"
 )
 
 // Input is what Build needs.
@@ -25,6 +26,10 @@ type Input struct {
 	// CgroupParent is the engine's cgroup parent, for example "/berth"; the
 	// container's cgroup is CgroupParent/ID unless HostConfig.CgroupParent says otherwise.
 	CgroupParent string
+	// Images are the layers of the images that are mounted, by destination.
+	Images map[string]oci.Rootfs
+	// Group looks a group's name up in the container's /etc/group; nil: any may be there.
+	Group func(name string) (uint32, error)
 	// CgroupV2 is whether the host has the unified hierarchy only.
 	CgroupV2 bool
 	// Devices lists the device nodes at a path of the host: the node itself, or

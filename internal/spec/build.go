@@ -1,9 +1,11 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strconv"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -128,15 +130,26 @@ func (b *builder) confine() error {
 	return b.seccomp()
 }
 
-// groups returns the numbers of --group-add.
-func groups(list []string) ([]uint32, error) {
+// groups returns the numbers of --group-add. Names are looked up by find, or
+// passed over without.
+func groups(list []string, find func(name string) (uint32, error)) ([]uint32, error) {
 	var gids []uint32
 	for _, g := range list {
-		n, err := strconv.ParseUint(g, 10, 32)
-		if err != nil {
-			return nil, invalid("group-add %q is not a number: names in the container's /etc/group are not looked up, give the group's number", g)
+		n, err := strconv.ParseUint(g, 10, 31)
+		switch {
+		case err == nil:
+			gids = append(gids, uint32(n))
+			continue
+		case g == "" || errors.Is(err, strconv.ErrRange) || strings.ContainsAny(g, ":,\n\x00"):
+			return nil, invalid("invalid group-add %q: give the name or the number of a group", g)
+		case find == nil:
+			continue
 		}
-		gids = append(gids, uint32(n))
+		gid, err := find(g)
+		if err != nil {
+			return nil, err
+		}
+		gids = append(gids, gid)
 	}
 	return gids, nil
 }

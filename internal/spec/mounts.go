@@ -147,6 +147,9 @@ func (b *builder) userMount(m container.Mount) (specs.Mount, error) {
 		options, err := tmpfsOfMount(m)
 		return specs.Mount{Destination: dst, Type: "tmpfs", Source: "tmpfs", Options: options}, err
 	}
+	if m.Type == mount.TypeImage {
+		return b.imageMount(dst, m)
+	}
 	if m.Source == "" {
 		return specs.Mount{}, invalid("mount %s: its source is not known", m.Destination)
 	}
@@ -169,7 +172,33 @@ func (b *builder) userMount(m container.Mount) (specs.Mount, error) {
 		propagation = mount.PropagationRPrivate
 	}
 	b.propagate(propagation)
-	return specs.Mount{Destination: dst, Type: "bind", Source: m.Source, Options: append(o, string(propagation))}, nil
+	o = append(o, string(propagation))
+	if m.Subpath != "" {
+		o = append(o, subdir+m.Subpath)
+	}
+	return specs.Mount{Destination: dst, Type: "bind", Source: m.Source, Options: o}, nil
+}
+
+// subdir is mount(8)'s option for a part of the source, which the runtime knows.
+const subdir = "X-mount.subdir="
+
+// imageMount is an overlay of the image's layers, read-only.
+func (b *builder) imageMount(dst string, m container.Mount) (specs.Mount, error) {
+	layers, ok := b.Images[m.Destination]
+	if !ok {
+		return specs.Mount{}, invalid("mount %s: the layers of image %s are not known", m.Destination, m.Name)
+	}
+	o := []string{"ro", string(mount.PropagationRPrivate)}
+	for _, l := range layers.Lowers {
+		o = append(o, "lowerdir+="+l)
+	}
+	if layers.Upper != "" {
+		o = append(o, "upperdir="+layers.Upper, "workdir="+layers.Work)
+	}
+	if m.Subpath != "" {
+		o = append(o, subdir+m.Subpath)
+	}
+	return specs.Mount{Destination: dst, Type: "overlay", Source: "overlay", Options: o}, nil
 }
 
 // propagate makes the root spread as far as the mount with the widest

@@ -26,7 +26,7 @@ func (b *builder) process() error {
 	if err != nil {
 		return err
 	}
-	gids, err := groups(b.host.GroupAdd)
+	gids, err := groups(b.host.GroupAdd, b.Group)
 	if err != nil {
 		return err
 	}

@@ -332,7 +332,11 @@ func TestRefusals(t *testing.T) {
 		}, "invalid device mode: x"},
 		{func(_ *Input, _ *api.Config, h *api.HostConfig) { h.DeviceCgroupRules = []string{"c 1 r"} }, "invalid device cgroup rule format: 'c 1 r'"},
 		{func(_ *Input, _ *api.Config, h *api.HostConfig) { h.Tmpfs = map[string]string{"/t": "fly"} }, `Invalid tmpfs option "fly"`},
-		{func(_ *Input, _ *api.Config, h *api.HostConfig) { h.GroupAdd = []string{"audio"} }, `group-add "audio" is not a number: names in the container's /etc/group are not looked up, give the group's number`},
+		{func(_ *Input, _ *api.Config, h *api.HostConfig) { h.GroupAdd = []string{"a:b"} }, `invalid group-add "a:b": give the name or the number of a group`},
+		{func(in *Input, _ *api.Config, h *api.HostConfig) {
+			h.GroupAdd = []string{"7", "audio"}
+			in.Group = func(name string) (uint32, error) { return 0, errdefs.ErrInvalidArgument.WithMessage("no " + name) }
+		}, "no audio"},
 	} {
 		in := input()
 		tt.change(&in, in.Record.Config, in.Record.HostConfig)

@@ -26,7 +26,7 @@ func Validate(c *container.Config, h *container.HostConfig) error {
 	if _, err := rlimits(h.Ulimits); err != nil {
 		return err
 	}
-	if _, err := groups(h.GroupAdd); err != nil {
+	if _, err := groups(h.GroupAdd, nil); err != nil {
 		return err
 	}
 	for dst, options := range h.Tmpfs {

@@ -1,8 +1,10 @@
 // Package volume keeps named directories that outlive containers.
 //
 // A volume is <root>/<name>/_data with <root>/<name>/volume.json beside it;
-// the only driver is "local". Who uses a volume is in memory, told by the
-// engine from its records. A crash leaves at most an empty volume that was not
+// the only driver is "local". One with the options type and device is a
+// filesystem that is mounted at _data from the first use by a container that
+// runs to the last. Who uses a volume is in memory, told by the engine from its
+// records; what is mounted is seen in the kernel, so it outlives the engine. A crash leaves at most an empty volume that was not
 // written down yet, or a directory ".removing-…"; Open takes both away. A
 // directory with data but without a readable volume.json stays, as a volume
 // without labels.
@@ -26,6 +28,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/berth-containers/berth/internal/atomicfile"
+	"github.com/berth-containers/berth/internal/sys/quota"
 )
 
 // Driver is the name of the only driver.
@@ -41,6 +44,7 @@ type Volume struct {
 	Name    string            `json:"name"`
 	Created time.Time         `json:"created"`
 	Labels  map[string]string `json:"labels,omitempty"`
+	Options map[string]string `json:"options,omitempty"` // of the driver
 	// Path is the directory of its files.
 	Path string `json:"-"`
 }
@@ -53,6 +57,15 @@ type Store struct {
 	mu      sync.Mutex // held over a mkdir and a small write: names must not race
 	volumes map[string]Volume
 	users   map[string]map[string]bool // volume → containers
+	holders map[string]map[string]bool // mounted volume → who uses its files
+	turns   map[string]*turn           // mounts and unmounts, one at a time of a volume
+}
+
+// Request is a volume to make.
+type Request struct {
+	Name            string // "" makes an anonymous one
+	Driver          string // "" is local
+	Options, Labels map[string]string
 }
 
 // Open reads the volumes below root.
@@ -64,7 +77,7 @@ func Open(root string, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the volumes: %w", err)
 	}
-	s := &Store{root: root, log: log, volumes: map[string]Volume{}, users: map[string]map[string]bool{}}
+	s := &Store{root: root, log: log, volumes: map[string]Volume{}, users: map[string]map[string]bool{}, holders: map[string]map[string]bool{}, turns: map[string]*turn{}}
 	for _, e := range entries {
 		s.adopt(e)
 	}
@@ -119,31 +132,46 @@ func CheckName(name string) error {
 }
 
 // Create makes a volume, or returns the one that has the name already.
-func (s *Store) Create(name string, labels map[string]string) (v Volume, created bool, err error) {
-	if err := CheckName(name); err != nil {
+func (s *Store) Create(r Request) (v Volume, created bool, err error) {
+	if err := check(r); err != nil {
 		return Volume{}, false, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.create(name, labels)
+	return s.create(r)
 }
 
-func (s *Store) create(name string, labels map[string]string) (v Volume, created bool, err error) {
-	if v, ok := s.volumes[name]; ok {
+func check(r Request) error {
+	if err := CheckName(r.Name); err != nil {
+		return err
+	}
+	if err := CheckDriver(r.Driver); err != nil {
+		return err
+	}
+	return CheckOptions(r.Options)
+}
+
+func (s *Store) create(r Request) (v Volume, created bool, err error) {
+	if v, ok := s.volumes[r.Name]; ok {
 		return v, false, nil
 	}
-	dir := filepath.Join(s.root, name)
-	v = Volume{Name: name, Created: time.Now().UTC(), Labels: maps.Clone(labels), Path: filepath.Join(dir, "_data")}
+	dir := filepath.Join(s.root, r.Name)
+	v = Volume{Name: r.Name, Created: time.Now().UTC(), Labels: maps.Clone(r.Labels), Options: maps.Clone(r.Options), Path: filepath.Join(dir, "_data")}
 	if err := s.write(dir, v); err != nil {
-		return Volume{}, false, errors.Join(fmt.Errorf("create volume %s: %w", name, err), os.RemoveAll(dir))
+		return Volume{}, false, errors.Join(fmt.Errorf("create volume %s: %w", r.Name, err), os.RemoveAll(dir))
 	}
-	s.volumes[name] = v
+	s.volumes[r.Name] = v
 	return v, true, nil
 }
 
 func (s *Store) write(dir string, v Volume) error {
 	if err := os.MkdirAll(v.Path, 0o755); err != nil {
 		return err
+	}
+	if limit, err := Size(v.Options); err != nil || limit > 0 {
+		if err := errors.Join(err, quota.Set(limit, v.Path)); err != nil {
+			return fmt.Errorf("quota size requested: %w", err)
+		}
 	}
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -153,20 +181,20 @@ func (s *Store) write(dir string, v Volume) error {
 }
 
 // Acquire makes the volume if need be and notes that the container uses it.
-func (s *Store) Acquire(name string, labels map[string]string, containerID string) (v Volume, created bool, err error) {
-	if err := CheckName(name); err != nil {
+func (s *Store) Acquire(r Request, containerID string) (v Volume, created bool, err error) {
+	if err := check(r); err != nil {
 		return Volume{}, false, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v, created, err = s.create(name, labels)
+	v, created, err = s.create(r)
 	if err != nil {
 		return v, created, err
 	}
-	if s.users[name] == nil {
-		s.users[name] = map[string]bool{}
+	if s.users[r.Name] == nil {
+		s.users[r.Name] = map[string]bool{}
 	}
-	s.users[name][containerID] = true
+	s.users[r.Name][containerID] = true
 	return v, created, nil
 }
 
@@ -211,6 +239,8 @@ func (s *Store) Users(name string) []string {
 
 // Remove takes the volume and its files away; Conflict while a container uses it.
 func (s *Store) Remove(name string) error {
+	unlock := s.busy(name)
+	defer unlock()
 	trash, err := s.drop(name)
 	if err != nil {
 		return err
@@ -225,12 +255,22 @@ func (s *Store) Remove(name string) error {
 func (s *Store) drop(name string) (trash string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.volumes[name]; !ok {
+	v, ok := s.volumes[name]
+	if !ok {
 		return "", notFound(name)
 	}
 	if users := s.users[name]; len(users) > 0 {
 		return "", errdefs.ErrConflict.WithMessage(fmt.Sprintf("remove %s: volume is in use - [%s]", name,
 			strings.Join(slices.Sorted(maps.Keys(users)), ", ")))
+	}
+	// What is mounted must not be deleted with the place.
+	if err := unmountFilesystem(v); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("remove volume %s: %w", name, err)
+	}
+	if v.Options["size"] != "" {
+		if err := quota.Clear(v.Path); err != nil {
+			s.log.Warn("clear a volume's quota", "volume", name, "error", err)
+		}
 	}
 	trash, err = os.MkdirTemp(s.root, removing)
 	if err != nil {
@@ -241,4 +281,32 @@ func (s *Store) drop(name string) (trash string, err error) {
 	}
 	delete(s.volumes, name)
 	return trash, nil
+}
+
+// turn is who mounts, unmounts or removes a volume; the others wait for it and
+// count. No other lock is held meanwhile: a server of files may not answer.
+type turn struct {
+	sync.Mutex
+	waiting int
+}
+
+// busy takes a volume's turn and returns what ends it.
+func (s *Store) busy(name string) func() {
+	s.mu.Lock()
+	t := s.turns[name]
+	if t == nil {
+		t = &turn{}
+		s.turns[name] = t
+	}
+	t.waiting++
+	s.mu.Unlock()
+	t.Lock()
+	return func() {
+		t.Unlock()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if t.waiting--; t.waiting == 0 {
+			delete(s.turns, name)
+		}
+	}
 }

@@ -22,14 +22,14 @@ func open(t *testing.T, root string) *Store {
 func TestLife(t *testing.T) {
 	root := t.TempDir()
 	s := open(t, root)
-	v, created, err := s.Acquire("data", map[string]string{"a": "b"}, "c1")
+	v, created, err := s.Acquire(Request{Name: "data", Labels: map[string]string{"a": "b"}}, "c1")
 	if err != nil || !created || v.Path != filepath.Join(root, "data", "_data") {
 		t.Fatal(v, created, err)
 	}
 	if err := os.WriteFile(filepath.Join(v.Path, "f"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, created, err = s.Create("data", nil); err != nil || created {
+	if _, created, err = s.Create(Request{Name: "data"}); err != nil || created {
 		t.Fatal("made twice", err)
 	}
 	err = s.Remove("data")
@@ -56,12 +56,12 @@ func TestLife(t *testing.T) {
 func TestNames(t *testing.T) {
 	s := open(t, t.TempDir())
 	for _, name := range []string{"", "a", "../x", "a/b", ".hidden", "-x", strings.Repeat("x", 256)} {
-		if _, _, err := s.Create(name, nil); !errdefs.IsInvalidArgument(err) {
+		if _, _, err := s.Create(Request{Name: name}); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
 	for _, name := range []string{"ab", "A_b.c-1", strings.Repeat("f", 64)} {
-		if _, _, err := s.Create(name, nil); err != nil {
+		if _, _, err := s.Create(Request{Name: name}); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 	}

@@ -5,7 +5,9 @@ package mounts
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -21,7 +23,7 @@ import (
 // Plan is a mount to make: the Source of a volume is not known yet.
 type Plan struct {
 	container.Mount
-	Labels map[string]string // of the volume, if it is made
+	Labels, Options map[string]string // of the volume, if it is made
 	// CreateSource makes a missing directory of a bind, as -v does.
 	CreateSource bool
 	// Inherited came by --volumes-from: Source is known already.
@@ -50,18 +52,23 @@ func Read(c *api.Config, h *api.HostConfig, from func(ref string) (*container.Re
 	if err != nil {
 		return nil, err
 	}
+	tmpfs := map[string]bool{}
+	for dst := range h.Tmpfs {
+		tmpfs[path.Clean(dst)] = true
+	}
 	for _, p := range asked {
-		if own[p.Destination] {
+		if own[p.Destination] || tmpfs[p.Destination] {
 			return nil, invalid("Duplicate mount point: %s", p.Destination)
 		}
 		own[p.Destination] = true
 		plans = replace(plans, p)
 	}
-	for dst := range h.Tmpfs {
-		own[path.Clean(dst)] = true
-	}
+	maps.Copy(own, tmpfs)
 	for dst := range c.Volumes {
 		p, err := anonymous(dst)
+		if err == nil {
+			err = volume.CheckDriver(h.VolumeDriver)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -83,6 +90,9 @@ func explicit(h *api.HostConfig) ([]Plan, error) {
 	var plans []Plan
 	for _, spec := range h.Binds {
 		p, err := Bind(spec)
+		if err == nil && p.Type == mount.TypeVolume && h.VolumeDriver != "" {
+			p.Driver, err = h.VolumeDriver, volume.CheckDriver(h.VolumeDriver)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -99,22 +109,30 @@ func explicit(h *api.HostConfig) ([]Plan, error) {
 }
 
 func inherit(spec string, from func(string) (*container.Record, error)) ([]Plan, error) {
-	ref, mode, hasMode := strings.Cut(spec, ":")
-	if ref == "" || hasMode && mode != "ro" && mode != "rw" && mode != "z" && mode != "Z" {
-		return nil, invalid("invalid volumes-from specification: %q", spec)
+	ref, mode, _ := strings.Cut(spec, ":")
+	if spec == "" {
+		return nil, invalid("volumes-from specification cannot be an empty string")
+	}
+	// Propagation and nocopy come with the volume.
+	var given container.Mount
+	if err := options(&given, mode); err != nil || given.Propagation != "" || given.NoCopy {
+		return nil, invalid("invalid mode: %s", mode)
 	}
 	r, err := from(ref)
 	if err != nil {
-		return nil, err
+		// Not of the kind NotFound: a client would pull the image.
+		return nil, invalid("%s", err)
 	}
+	readOnly := slices.Contains(strings.Split(mode, ","), "ro")
 	var plans []Plan
 	for _, m := range r.Mounts {
 		if m.Type == mount.TypeTmpfs {
 			continue
 		}
-		m.Anonymous = false // it goes with its first owner
-		if mode == "ro" {
-			m.RW, m.Mode = false, "ro"
+		m.Anonymous, m.NoCopy = false, true // it goes with its first owner, who has filled it
+		m.Mode = ""
+		if readOnly {
+			m.RW = false
 		}
 		plans = append(plans, Plan{Mount: m, Inherited: true})
 	}
@@ -159,26 +177,45 @@ func Bind(spec string) (Plan, error) {
 		parts = append(parts, "")
 	}
 	src, dst, mode := parts[0], parts[1], parts[2]
-	if err := checkTarget(dst); err != nil {
-		return Plan{}, err
-	}
-	m := container.Mount{Destination: path.Clean(dst), Mode: mode, RW: true}
+	m := container.Mount{Type: mount.TypeVolume, Destination: path.Clean(dst), Mode: mode, RW: true}
 	if path.IsAbs(src) {
 		m.Type, m.Source, m.Propagation = mount.TypeBind, path.Clean(src), mount.PropagationRPrivate
 		m.Bind = &mount.BindOptions{}
-	} else {
-		if err := volume.CheckName(src); err != nil {
-			return Plan{}, err
-		}
-		m.Type, m.Name, m.Driver = mount.TypeVolume, src, volume.Driver
-		if mode == "" {
-			m.Mode = "z"
-		}
 	}
 	if err := options(&m, mode); err != nil {
 		return Plan{}, err
 	}
+	err := checkTarget(dst)
+	if err == nil && strings.ContainsRune(src, 0) {
+		err = invalid("a mount path contains a zero byte")
+	}
+	if err == nil {
+		err = misplaced(m)
+	}
+	if err != nil {
+		return Plan{}, invalid("invalid volume specification: '%s': invalid mount config for type %q: %s", spec, m.Type, err)
+	}
+	if m.Type == mount.TypeVolume {
+		if err := volume.CheckName(src); err != nil {
+			return Plan{}, err
+		}
+		m.Name, m.Driver = src, volume.Driver
+		if mode == "" {
+			m.Mode = "z"
+		}
+	}
 	return Plan{Mount: m, CreateSource: m.Type == mount.TypeBind}, nil
+}
+
+// misplaced refuses modes that belong to another type.
+func misplaced(m container.Mount) error {
+	switch {
+	case m.Type == mount.TypeVolume && m.Propagation != "":
+		return extra("BindOptions")
+	case m.Type == mount.TypeBind && m.NoCopy:
+		return extra("VolumeOptions")
+	}
+	return nil
 }
 
 func options(m *container.Mount, mode string) error {
@@ -194,14 +231,11 @@ func options(m *container.Mount, mode string) error {
 		case "z", "Z":
 			kind = "label"
 		case "private", "rprivate", "shared", "rshared", "slave", "rslave":
-			if m.Type != mount.TypeBind {
-				return invalid("invalid mode: %s", mode)
-			}
 			m.Propagation, kind = mount.Propagation(o), "propagation"
-		case "nocopy":
-			if m.Type != mount.TypeVolume {
-				return invalid("invalid mode: %s", mode)
+			if m.Bind != nil {
+				m.Bind.Propagation = m.Propagation
 			}
+		case "nocopy":
 			m.NoCopy = true
 		case "consistent", "cached", "delegated":
 			kind = "consistency"
@@ -218,6 +252,9 @@ func options(m *container.Mount, mode string) error {
 
 func fromMount(m mount.Mount) (Plan, error) {
 	p, err := readMount(m)
+	if errdefs.IsNotFound(err) { // a driver
+		return Plan{}, err
+	}
 	if err != nil {
 		return Plan{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid mount config for type %q: %s", m.Type, err))
 	}
@@ -225,8 +262,11 @@ func fromMount(m mount.Mount) (Plan, error) {
 }
 
 func readMount(m mount.Mount) (Plan, error) {
+	if err := exclusive(m); err != nil {
+		return Plan{}, err
+	}
 	if m.Target == "" {
-		return Plan{}, invalid("field Target must not be empty")
+		return Plan{}, missing("Target")
 	}
 	if err := checkTarget(m.Target); err != nil {
 		return Plan{}, err
@@ -240,20 +280,46 @@ func readMount(m mount.Mount) (Plan, error) {
 		err = readVolume(m, &p)
 	case mount.TypeTmpfs:
 		err = readTmpfs(m, &p)
+	case mount.TypeImage:
+		err = readImage(m, &p)
 	default:
-		err = invalid("mount type unknown; use bind, volume or tmpfs")
+		err = invalid("mount type unknown")
+	}
+	if err == nil && !slices.Contains([]mount.Consistency{"", mount.ConsistencyDefault, mount.ConsistencyFull, mount.ConsistencyCached, mount.ConsistencyDelegated}, m.Consistency) {
+		err = invalid("invalid consistency: %s", m.Consistency)
 	}
 	return p, err
 }
 
+func missing(field string) error { return invalid("field %s must not be empty", field) }
+func extra(field string) error   { return invalid("field %s must not be specified", field) }
+
+// exclusive refuses options of another type.
+func exclusive(m mount.Mount) error {
+	for _, o := range []struct {
+		given bool
+		of    mount.Type
+		field string
+	}{
+		{m.BindOptions != nil, mount.TypeBind, "BindOptions"}, {m.VolumeOptions != nil, mount.TypeVolume, "VolumeOptions"},
+		{m.ImageOptions != nil, mount.TypeImage, "ImageOptions"}, {m.TmpfsOptions != nil, mount.TypeTmpfs, "TmpfsOptions"},
+		{m.ClusterOptions != nil, mount.TypeCluster, "ClusterOptions"},
+	} {
+		if o.given && m.Type != o.of {
+			return extra(o.field)
+		}
+	}
+	return nil
+}
+
 func readBind(m mount.Mount, p *Plan) error {
 	switch {
-	case m.VolumeOptions != nil || m.TmpfsOptions != nil:
-		return invalid("only bind options go with this type")
 	case m.Source == "":
-		return invalid("field Source must not be empty")
+		return missing("Source")
 	case !path.IsAbs(m.Source):
 		return invalid("invalid mount path: '%s' mount path must be absolute", m.Source)
+	case strings.ContainsRune(m.Source, 0):
+		return invalid("a mount path contains a zero byte")
 	}
 	o := mount.BindOptions{}
 	if m.BindOptions != nil {
@@ -267,22 +333,48 @@ func readBind(m mount.Mount, p *Plan) error {
 		p.Propagation = o.Propagation
 	}
 	p.Source, p.Bind, p.CreateSource = path.Clean(m.Source), &o, o.CreateMountpoint
+	return readOnlyBelow(o, m.ReadOnly)
+}
+
+// readOnlyBelow refuses what contradicts itself about the mounts below a bind.
+func readOnlyBelow(o mount.BindOptions, readOnly bool) error {
+	switch {
+	case !readOnly && o.ReadOnlyNonRecursive:
+		return invalid("mount options conflict: !ReadOnly && BindOptions.ReadOnlyNonRecursive")
+	case !readOnly && o.ReadOnlyForceRecursive:
+		return invalid("mount options conflict: !ReadOnly && BindOptions.ReadOnlyForceRecursive")
+	case o.ReadOnlyNonRecursive && o.ReadOnlyForceRecursive:
+		return invalid("mount options conflict: ReadOnlyNonRecursive && BindOptions.ReadOnlyForceRecursive")
+	case o.NonRecursive && o.ReadOnlyForceRecursive:
+		return invalid("mount options conflict: BindOptions.NonRecursive && BindOptions.ReadOnlyForceRecursive")
+	}
+	return nil
+}
+
+// subpath checks the form; where it leads is found out when it is mounted.
+func subpath(text string) error {
+	if text != "" && !filepath.IsLocal(text) || strings.ContainsRune(text, 0) {
+		return invalid("subpath must be a relative path within the volume")
+	}
 	return nil
 }
 
 func readVolume(m mount.Mount, p *Plan) error {
-	if m.BindOptions != nil || m.TmpfsOptions != nil {
-		return invalid("only volume options go with this type")
-	}
 	p.Name, p.Driver, p.Mode = m.Source, volume.Driver, "z"
 	if o := m.VolumeOptions; o != nil {
-		if o.Subpath != "" {
-			return invalid("a subpath of a volume is not supported; mount the whole volume")
+		if o.Subpath != "" && m.Source == "" {
+			return invalid("must not set Subpath when using anonymous volumes")
 		}
-		if d := o.DriverConfig; d != nil && (d.Name != "" && d.Name != volume.Driver || len(d.Options) > 0) {
-			return invalid("the only volume driver is local, without options")
+		if err := subpath(o.Subpath); err != nil {
+			return err
 		}
-		p.Labels, p.NoCopy = o.Labels, o.NoCopy
+		p.Labels, p.NoCopy, p.Subpath = o.Labels, o.NoCopy, o.Subpath
+		if d := o.DriverConfig; d != nil {
+			p.Options = d.Options
+			if err := volume.CheckDriver(d.Name); err != nil {
+				return err
+			}
+		}
 	}
 	if m.Source == "" {
 		a, err := anonymous(m.Target)
@@ -298,12 +390,21 @@ func readVolume(m mount.Mount, p *Plan) error {
 	return volume.CheckName(m.Source)
 }
 
+func readImage(m mount.Mount, p *Plan) error {
+	if m.Source == "" {
+		return missing("Source")
+	}
+	p.Name, p.RW, p.Propagation = m.Source, false, mount.PropagationRPrivate
+	if o := m.ImageOptions; o != nil {
+		p.Subpath = o.Subpath
+		return subpath(o.Subpath)
+	}
+	return nil
+}
+
 func readTmpfs(m mount.Mount, p *Plan) error {
-	switch {
-	case m.Source != "":
-		return invalid("field Source must not be specified")
-	case m.BindOptions != nil || m.VolumeOptions != nil:
-		return invalid("only tmpfs options go with this type")
+	if m.Source != "" {
+		return extra("Source")
 	}
 	o := mount.TmpfsOptions{}
 	if m.TmpfsOptions != nil {
@@ -311,6 +412,14 @@ func readTmpfs(m mount.Mount, p *Plan) error {
 	}
 	if o.SizeBytes < 0 {
 		return invalid("the size must not be negative")
+	}
+	for _, pair := range o.Options {
+		if len(pair) < 1 || len(pair) > 2 {
+			return invalid("invalid option array length")
+		}
+		if pair[0] != "exec" && pair[0] != "noexec" {
+			return invalid("invalid option: %s", pair[0])
+		}
 	}
 	p.Tmpfs = &o
 	return nil

@@ -38,6 +38,15 @@ func MapOf(spec *wire.Root, n int) (m IDMap, needed bool) {
 	return IDMap{UIDs: mount.UIDMappings, GIDs: mount.GIDMappings}, parseOptions(mount).mapped
 }
 
+// IsStack is whether what Provide makes is an overlay, whose maker must be the
+// container's root.
+func IsStack(spec *wire.Root, n int) bool {
+	if n == Root {
+		return spec.Rootfs != nil
+	}
+	return n >= 0 && n < len(spec.Mounts) && isLayers(spec.Mounts[n])
+}
+
 // Provide is the other side of Ask. The caller has the privileges of the host
 // and is in the mount namespace of the init, so that flags which are locked there
 // stay locked. users is a user namespace with the ID map that MapOf names.
@@ -50,7 +59,10 @@ func Provide(spec *wire.Root, n, users int) (int, error) {
 	}
 	m := spec.Mounts[n]
 	o := parseOptions(m)
-	fd, err := mount.Clone(m.Source, o.rbind)
+	if isLayers(m) {
+		return stackLayers(o, users)
+	}
+	fd, err := cloneSource(m, o)
 	if err != nil {
 		return -1, err
 	}
@@ -140,13 +152,21 @@ func (s *stand) layer(dir string) (string, error) {
 		return "", err
 	}
 	// Kernels before 6.15 take only layers that are attached somewhere.
+	at, err := s.place()
+	if err != nil {
+		return "", err
+	}
+	return at, mount.AttachPath(fd, at)
+}
+
+// place is a directory for one more mount.
+func (s *stand) place() (string, error) {
 	name := strconv.Itoa(s.n)
 	s.n++
 	if err := unix.Mkdirat(s.fd, name, 0o700); err != nil {
 		return "", err
 	}
-	at := fdPath(s.fd) + "/" + name
-	return at, mount.AttachPath(fd, at)
+	return fdPath(s.fd) + "/" + name, nil
 }
 
 func commonDir(a, b string) string {

@@ -23,12 +23,16 @@ func (b *Builder) mount(i int) error {
 	switch {
 	case o.remount:
 		return b.remount(m, o)
-	case o.mapped && !o.bind:
-		return invalid("ID-mapped mounts are binds only: take the mappings away, or bind a directory")
 	case o.bind:
 		// Options of a filesystem mean nothing to a bind: mount(2) ignores them,
 		// and so do the peers.
 		return b.bind(i, m, o)
+	case isLayers(m):
+		return b.layers(i, m, o)
+	case o.mapped:
+		return invalid("ID-mapped mounts are binds only: take the mappings away, or bind a directory")
+	case o.subdir != "":
+		return invalid("option %s%s goes with a bind only", subdirOption, o.subdir)
 	}
 	return b.filesystem(m, o)
 }
@@ -68,7 +72,7 @@ func (b *Builder) clone(i int, m specs.Mount, o options) (int, error) {
 	if o.mapped {
 		return b.ask(i)
 	}
-	fd, err := mount.Clone(m.Source, o.rbind)
+	fd, err := cloneSource(m, o)
 	if errors.Is(err, unix.EACCES) {
 		return b.ask(i)
 	}
@@ -76,6 +80,25 @@ func (b *Builder) clone(i int, m specs.Mount, o options) (int, error) {
 		return -1, err
 	}
 	return with(fd, setAttrs(fd, o))
+}
+
+// cloneSource is a detached copy of what a bind is of.
+func cloneSource(m specs.Mount, o options) (int, error) {
+	if o.subdir == "" {
+		return mount.Clone(m.Source, o.rbind)
+	}
+	fd, err := mount.CloneBeneath(m.Source, o.subdir, o.rbind)
+	return fd, explainSubdir(m.Source, o.subdir, err)
+}
+
+func explainSubdir(base, subdir string, err error) error {
+	switch {
+	case errors.Is(err, unix.EXDEV):
+		return invalid("path concatenation escapes the base directory, base: %s, subpath: %s", base, subdir)
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+		return invalid("cannot access path %s/%s: no such file or directory", base, subdir)
+	}
+	return err
 }
 
 // with returns fd unless there was an error, and then closes it.

@@ -21,6 +21,7 @@ type options struct {
 	mapped    bool     // the mount is ID-mapped
 	mapAll    bool     // and those below it
 	spread    bool     // the propagation is recursive
+	subdir    string   // of the source, which is what is mounted
 	data      []string // for the filesystem
 }
 
@@ -54,6 +55,10 @@ var ofSuperblock = []string{"sync", "async", "dirsync", "mand", "nomand", "lazyt
 // ofBuilder are the options that say how a mount is made.
 var ofBuilder = []string{"bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap"}
 
+// subdirOption mounts a directory or file below the source in its place, as
+// mount(8) does; no link on the way leads out of the source.
+const subdirOption = "X-mount.subdir="
+
 // OptionNames lists the options that have a meaning for every type of mount.
 func OptionNames() []string {
 	names := slices.Concat(ofBuilder, ofSuperblock, meaningless[1:])
@@ -70,6 +75,10 @@ func OptionNames() []string {
 func parseOptions(m specs.Mount) options {
 	o := options{bind: m.Type == "bind", mapped: len(m.UIDMappings)+len(m.GIDMappings) > 0}
 	for _, name := range m.Options {
+		if dir, ok := strings.CutPrefix(name, subdirOption); ok {
+			o.subdir = dir
+			continue
+		}
 		if !o.attribute(name) && !o.propagation(name) && !o.kind(name) && !slices.Contains(meaningless, name) {
 			o.data = append(o.data, name)
 		}

@@ -34,6 +34,19 @@ func openIn(root int, name string, flags, mode, resolve uint64) (int, error) {
 	})
 }
 
+// OpenBeneath opens name below the directory root as an O_PATH descriptor. A link
+// that leads out of root, as every absolute one does, is EXDEV.
+func OpenBeneath(root int, name string) (int, error) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS}
+	return retry(func() (int, error) {
+		fd, err := unix.Openat2(root, name, &how)
+		if err == unix.EAGAIN {
+			err = unix.EINTR
+		}
+		return fd, err
+	})
+}
+
 // Mkdir makes the directory name and those above it below root, unless they
 // are there, and returns it as an O_PATH descriptor.
 func Mkdir(root int, name string) (int, error) {

@@ -39,6 +39,21 @@ func CloneAt(dirfd int, path string, recursive bool) (int, error) {
 	return retry(func() (int, error) { return unix.OpenTree(dirfd, path, flags) })
 }
 
+// CloneBeneath is Clone of name below the directory base; no link leads out.
+func CloneBeneath(base, name string, recursive bool) (int, error) {
+	root, err := unix.Open(base, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(root)
+	at, err := OpenBeneath(root, name)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(at)
+	return CloneAt(at, "", recursive)
+}
+
 // SetAttr changes a mount, and those below it if recursive.
 func SetAttr(fd int, a Attr, recursive bool) error {
 	if a == (Attr{}) {

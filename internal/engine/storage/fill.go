@@ -1,4 +1,4 @@
-package engine
+package storage
 
 import (
 	"context"
@@ -14,20 +14,28 @@ import (
 	"github.com/berth-containers/berth/internal/container"
 )
 
-// fillVolumes copies what the image has at the destination of an empty volume
-// into that.
-func (f filing) fillVolumes(ctx context.Context, r *container.Record, lowers []string) error {
+// Fill copies what the image has at the destination of an empty volume into
+// that. reach returns the container's mount namespace.
+func (s *Store) Fill(ctx context.Context, r *container.Record, lowers []string, reach func() (*os.File, error)) error {
 	var ns *os.File
 	for _, m := range r.Mounts {
-		if m.Type != mount.TypeVolume || m.NoCopy || !isEmpty(m.Source) || !inImage(lowers, m.Destination) {
+		if m.Type != mount.TypeVolume || m.NoCopy || !inImage(lowers, m.Destination) {
+			continue
+		}
+		if err := s.volumes.Mount(ctx, m.Name, r.ID); err != nil {
+			return err
+		}
+		defer func() {
+			if err := s.volumes.Unmount(m.Name, r.ID); err != nil {
+				s.Log.Warn("unmount a volume after it was filled", "volume", m.Name, "error", err)
+			}
+		}()
+		if !isEmpty(m.Source) {
 			continue
 		}
 		if ns == nil {
-			q, err := f.unstarted(ctx, r)
-			if err == nil {
-				ns, err = f.deps.Shim.Mounts(ctx, q)
-			}
-			if err != nil {
+			var err error
+			if ns, err = reach(); err != nil {
 				return fmt.Errorf("reach the image's files for volume %s: %w", m.Name, err)
 			}
 			defer ns.Close()
