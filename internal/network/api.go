@@ -57,4 +57,7 @@ type Client struct {
 	ContainerID string
 	// Servers are asked for what the Directory does not know; none: the host's.
 	Servers []netip.Addr
+	// HoldSingle keeps names without a dot from the servers, because the
+	// container's options have its resolver add search domains (ndots).
+	HoldSingle bool
 }

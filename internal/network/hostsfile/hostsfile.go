@@ -55,6 +55,18 @@ func line(b *bytes.Buffer, word string, values []string) {
 	}
 }
 
+// Servers are the name servers of a resolv.conf.
+func Servers(conf []byte) []netip.Addr {
+	words, _, _ := parse(conf)
+	servers := make([]netip.Addr, 0, len(words))
+	for _, w := range words {
+		if a, err := netip.ParseAddr(w); err == nil && !a.IsUnspecified() {
+			servers = append(servers, a)
+		}
+	}
+	return servers
+}
+
 func parse(conf []byte) (servers, search, options []string) {
 	for l := range strings.Lines(string(conf)) {
 		f := strings.Fields(l)
