@@ -4,6 +4,7 @@
 package container
 
 import (
+	"slices"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -24,6 +25,8 @@ type Record struct {
 	Config     *container.Config     `json:"config"`
 	HostConfig *container.HostConfig `json:"hostConfig"`
 	Mounts     []Mount               `json:"mounts,omitempty"`
+	// NextMounts take the place of Mounts at the next start; nil: they stay.
+	NextMounts []Mount `json:"nextMounts,omitempty"`
 
 	State        State     `json:"state"`
 	RestartCount int       `json:"restartCount,omitempty"`
@@ -68,6 +71,9 @@ type Mount struct {
 	ImageID digest.Digest `json:"imageId,omitempty"`
 	Layers  string        `json:"layers,omitempty"`
 }
+
+// AllMounts are those of now and those of the next start.
+func (r *Record) AllMounts() []Mount { return slices.Concat(r.Mounts, r.NextMounts) }
 
 // Clone returns a copy to change and publish in r's place. What it points to
 // stays shared, so it must be replaced, never written to.

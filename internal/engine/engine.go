@@ -81,6 +81,7 @@ type Supervisor interface {
 type Networks interface {
 	Restore(ctx context.Context, endpoints []container.Endpoint) error
 	Take(ctx context.Context, r network.Request) (Sandbox, error)
+	Republish(ctx context.Context, e container.Endpoint, ports []container.Port) (container.Endpoint, error)
 	Release(ctx context.Context, e container.Endpoint) error
 	Facts
 }

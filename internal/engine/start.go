@@ -53,9 +53,14 @@ func (v verbs) Start(ctx context.Context, ref string) error {
 func (c *core) launch(ctx context.Context, l *lives.Live, r *container.Record, restarts int) error {
 	run := lives.NewRun()
 	l.SetRun(run)
-	started, err := c.execute(ctx, r, run)
+	var begun started
+	next, err := c.remount(ctx, r)
 	if err == nil {
-		err = c.running(r.ID, run, started, restarts)
+		r = next
+		begun, err = c.execute(ctx, r, run)
+	}
+	if err == nil {
+		err = c.running(r.ID, run, begun, restarts)
 	}
 	if err == nil {
 		return nil

@@ -102,7 +102,7 @@ type files interface {
 
 type meter interface {
 	Stats(ctx context.Context, ref string, stream, oneShot bool, yield func(container.StatsResponse) error) error
-	Update(ctx context.Context, ref string, u container.UpdateConfig) (warnings []string, err error)
+	Update(ctx context.Context, ref string, u engine.UpdateOptions) (warnings []string, err error)
 }
 
 type layers interface {
