@@ -31,9 +31,8 @@ const (
 	MethodList     Method = "list"
 	MethodExits    Method = "exits" // then Exit frames one way, one empty frame back for each
 	MethodRelease  Method = "release"
-	MethodMounts   Method = "mounts"  // then one HoldFrame with the namespace
-	MethodHold     Method = "hold"    // then HoldFrame frames both ways
-	MethodDeposit  Method = "deposit" // then HoldFrame frames, first the shim's, then the engine's
+	MethodMounts   Method = "mounts" // then one HoldFrame with the namespace
+	MethodHold     Method = "hold"   // then HoldFrame frames both ways
 	MethodShutdown Method = "shutdown"
 )
 
@@ -76,10 +75,6 @@ type HoldFrame struct {
 	Key string `json:"key,omitempty"`
 	Seq uint64 `json:"seq,omitempty"`
 }
-
-// With MethodDeposit it moves one of the engine's own: first the shim sends what
-// it has (Keep, with descriptor), ended by Done; then the engine sends Keep and
-// Drop, which are not answered. A key begins with a container's ID and a slash.
 
 // The operations of a HoldFrame.
 const (

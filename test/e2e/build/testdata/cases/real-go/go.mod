@@ -1,3 +1,0 @@
-module example.com/server
-
-require example.com/router v1.0.0

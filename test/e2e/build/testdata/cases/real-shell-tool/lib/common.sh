@@ -1,1 +1,0 @@
-usage() { echo "usage: logtool"; }
