@@ -25,9 +25,9 @@ import (
 	"github.com/berth-containers/berth/internal/api/server"
 	"github.com/berth-containers/berth/internal/config"
 	"github.com/berth-containers/berth/internal/engine"
+	"github.com/berth-containers/berth/internal/engine/hostspec"
 	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/network"
-	"github.com/berth-containers/berth/internal/spec"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
 	"github.com/berth-containers/berth/internal/sys/filelock"
 	"github.com/berth-containers/berth/internal/undo"
@@ -145,7 +145,7 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 		return nil, nil, err
 	}
 	d.closers.Add(func(context.Context) error { return images.Close() })
-	bridge, err := network.Open(network.Config{Instance: instance(cfg.DataRoot), Subnet: cfg.BridgeSubnet, Seed: cfg.DataRoot, StateDir: filepath.Join(cfg.DataRoot, "network")}, log)
+	bridge, err := network.Open(network.Config{Instance: instance(cfg.DataRoot), Subnet: cfg.BridgeSubnet, StateDir: filepath.Join(cfg.DataRoot, "network")}, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -158,7 +158,7 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, CgroupParent: cfg.CgroupParent, InitBinary: bin.init,
 		CgroupV2: cgroup.Detect() == cgroup.V2, Version: version.Version, Registries: cfg.Registries,
 	}, engine.Deps{
-		Shim: engine.Supervise(client, respawn), Networks: engine.Bridge(bridge), Images: images, Rootfs: images, Spec: spec.Build,
+		Shim: engine.Supervise(client, respawn), Networks: engine.Bridge(bridge), Images: images, Rootfs: images, Spec: hostspec.This(cfg.CDISpecDirs).Build,
 	}, log)
 	if err != nil {
 		return nil, nil, err

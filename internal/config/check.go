@@ -44,6 +44,12 @@ func (r *raw) check(s sources, groupGiven bool) (c Config, err error) {
 	if c.Hosts, err = r.checkHosts(s, c.ExecRoot); err != nil {
 		return c, err
 	}
+	for _, dir := range r.cdiDirs {
+		if dir, err = directory(s.of("cdi-spec-dir"), dir); err != nil {
+			return c, err
+		}
+		c.CDISpecDirs = append(c.CDISpecDirs, dir)
+	}
 	if c.ImageGC, err = r.checkMarks(s); err != nil {
 		return c, err
 	}

@@ -33,6 +33,7 @@ type Config struct {
 	GroupGiven   bool   // the group was asked for: it must exist
 	BridgeSubnet netip.Prefix
 	CgroupParent string
+	CDISpecDirs  []string // of files that describe devices
 	PidFile      string
 	LogLevel     slog.Level
 	Registries   registries.Table // how registries are reached
@@ -55,7 +56,7 @@ const registriesKey = "registries"
 type raw struct {
 	dataRoot, execRoot, group, bridgeSubnet, cgroupParent, pidFile, logLevel string
 	gcHigh, gcLow, layerLimit                                                string
-	hosts, insecure, mirrors                                                 []string
+	hosts, insecure, mirrors, cdiDirs                                        []string
 	registries                                                               registries.Table
 	tls                                                                      TLS
 	debug                                                                    bool
@@ -68,7 +69,7 @@ var fileKeys = map[string]string{
 	"bridge-subnet": "bridge-subnet", "cgroup-parent": "cgroup-parent", "pidfile": "pidfile",
 	"log-level": "log-level", "insecure-registries": "insecure-registry", "registry-mirrors": "registry-mirror", "debug": "debug",
 	"image-gc-high": "image-gc-high", "image-gc-low": "image-gc-low", "image-layer-limit": "image-layer-limit",
-	"tlsverify": "tlsverify", "tlscacert": "tlscacert", "tlscert": "tlscert", "tlskey": "tlskey",
+	"cdi-spec-dirs": "cdi-spec-dir", "tlsverify": "tlsverify", "tlscacert": "tlscacert", "tlscert": "tlscert", "tlskey": "tlskey",
 }
 
 func (r *raw) flags() *pflag.FlagSet {
@@ -88,6 +89,7 @@ func (r *raw) flags() *pflag.FlagSet {
 	f.StringVar(&r.gcHigh, "image-gc-high", "", "remove unused images when the disk is fuller than this percentage, such as 85%, or the images larger than this size, such as 50GB (default: never)")
 	f.StringVar(&r.gcLow, "image-gc-low", "", "stop removing them at this percentage or size (default: nine tenths of --image-gc-high)")
 	f.StringVar(&r.layerLimit, "image-layer-limit", "100GB", "size that one layer of an image may unpack to: what is larger is taken for an attack")
+	f.StringArrayVar(&r.cdiDirs, "cdi-spec-dir", []string{"/etc/cdi", "/var/run/cdi"}, "directory of CDI files, which describe devices; repeatable, later ones take precedence")
 	f.BoolVar(&r.tls.Verify, "tlsverify", false, "serve tcp:// hosts, to clients with a certificate of the CA only")
 	f.StringVar(&r.tls.CA, "tlscacert", "", "certificates of the CA that signs clients")
 	f.StringVar(&r.tls.Cert, "tlscert", "", "certificate of the engine")

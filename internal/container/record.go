@@ -4,6 +4,7 @@
 package container
 
 import (
+	"slices"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -24,12 +25,12 @@ type Record struct {
 	Config     *container.Config     `json:"config"`
 	HostConfig *container.HostConfig `json:"hostConfig"`
 	Mounts     []Mount               `json:"mounts,omitempty"`
+	// NextMounts take the place of Mounts at the next start; nil: they stay.
+	NextMounts []Mount `json:"nextMounts,omitempty"`
 
-	// Networks are in the order of their links inside.
-	Networks []Attachment `json:"networks"`
-
-	State        State `json:"state"`
-	RestartCount int   `json:"restartCount,omitempty"`
+	State        State     `json:"state"`
+	RestartCount int       `json:"restartCount,omitempty"`
+	Endpoint     *Endpoint `json:"endpoint,omitempty"` // of the last or current run
 
 	// StoppedByUser keeps "unless-stopped" and "always" from restarting it.
 	StoppedByUser bool `json:"stoppedByUser,omitempty"`
@@ -70,6 +71,9 @@ type Mount struct {
 	ImageID digest.Digest `json:"imageId,omitempty"`
 	Layers  string        `json:"layers,omitempty"`
 }
+
+// AllMounts are those of now and those of the next start.
+func (r *Record) AllMounts() []Mount { return slices.Concat(r.Mounts, r.NextMounts) }
 
 // Clone returns a copy to change and publish in r's place. What it points to
 // stays shared, so it must be replaced, never written to.

@@ -8,6 +8,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 
+	"github.com/berth-containers/berth/internal/engine/revise"
 	"github.com/berth-containers/berth/internal/filters"
 	"github.com/berth-containers/berth/internal/logs"
 )
@@ -25,6 +26,12 @@ type CreateOptions struct {
 	HostConfig       *container.HostConfig
 	NetworkingConfig *network.NetworkingConfig
 	Platform         string
+}
+
+// UpdateOptions are Docker's, and what can be changed beyond them.
+type UpdateOptions struct {
+	container.UpdateConfig
+	revise.Changes
 }
 
 // RemoveOptions are those of rm.

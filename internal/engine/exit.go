@@ -11,7 +11,6 @@ import (
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/lives"
-	"github.com/berth-containers/berth/internal/engine/networks"
 	"github.com/berth-containers/berth/internal/engine/restart"
 	"github.com/berth-containers/berth/internal/shim"
 )
@@ -222,11 +221,11 @@ func (c *core) tryKeep(l *lives.Live) bool {
 }
 
 func (c *core) freeNetwork(ctx context.Context, r *container.Record) error {
-	if !networks.Own(r) {
+	if r.Endpoint == nil {
 		return nil
 	}
-	wiring{c}.tellPlaces(r, events.ActionDisconnect)
-	return c.deps.Networks.Release(ctx, r.ID)
+	c.tellEndpoint(r, events.ActionDisconnect)
+	return c.deps.Networks.Release(ctx, *r.Endpoint)
 }
 
 // planRun lets the container run again after a pause, unless a verb comes first.

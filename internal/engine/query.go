@@ -25,7 +25,7 @@ func (q queries) List(ctx context.Context, o ListOptions) ([]api.Summary, error)
 		return nil, err
 	}
 	all := o.All || o.Limit > 0 || filter.All()
-	facts := show.Facts{Now: time.Now()}
+	facts := show.Facts{Now: time.Now(), NetworkIDs: q.networkIDs()}
 	list := []api.Summary{}
 	for _, r := range q.records.All() {
 		if !all && !r.State.Status.Alive() && r.State.Status != container.Restarting || !filter.Match(r) {
@@ -51,7 +51,7 @@ func (q queries) Inspect(ctx context.Context, ref string, size bool) (api.Inspec
 		return api.InspectResponse{}, err
 	}
 	l := q.logConfig(r)
-	f := show.Facts{Now: time.Now(), Health: q.lives.Health(r.ID), Dir: q.dir(r.ID), ExecIDs: q.execs.Running(r.ID),
+	f := show.Facts{Now: time.Now(), Health: q.lives.Health(r.ID), NetworkIDs: q.networkIDs(), Dir: q.dir(r.ID), ExecIDs: q.execs.Running(r.ID),
 		LogPath: logs.Path(logs.Config{Driver: l.Driver, Dir: l.Dir, Opts: l.Opts})}
 	if fs, err := q.deps.Rootfs.Rootfs(ctx, r.ID); err == nil {
 		f.Rootfs = &fs

@@ -6,6 +6,8 @@
 // what belongs to what), snapshots (the unpacked layers) and rootfs (the
 // writable layers). A name appears only when every blob behind it is complete,
 // checked and unpacked; what a crash leaves half-made is resumed or collected.
+// Its blobs are on the disk then; its unpacked layers are a little later, and a
+// crash of the machine before costs unpacking them again.
 //
 // This package is the names of images, what is known of them, and the verbs.
 // Below it: depot (blobs, layers, who owns them), manifest (what an image is
@@ -41,7 +43,9 @@ type Options struct {
 	Registries registries.Table
 	// LayerLimit is how many bytes one layer may unpack to; 0 for no limit.
 	LayerLimit int64
-	Log        *slog.Logger
+	// Boot tells this boot of the machine from others; "" is what the kernel says.
+	Boot string
+	Log  *slog.Logger
 }
 
 // Image is one image of the store.
@@ -69,6 +73,7 @@ type Image struct {
 	Host       bool // it is the image "host"
 
 	listed ocispec.Descriptor // in the layout's index.json
+	packed bool               // its layers are not unpacked
 }
 
 // Credentials for a registry; the zero value is anonymous.

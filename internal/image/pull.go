@@ -14,6 +14,7 @@ import (
 	"github.com/berth-containers/berth/internal/image/transfer"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
+	"github.com/moby/moby/api/types/registry"
 )
 
 // Pull brings an image from its registry into the store, several layers at
@@ -84,6 +85,11 @@ func (s *Store) Tags(ctx context.Context, repository string, creds Credentials) 
 // Docker's configuration. Unauthenticated if they are refused.
 func (s *Store) Login(ctx context.Context, server string, creds Credentials) error {
 	return s.registry.Login(ctx, name.Server(server), distribution.Credentials(creds))
+}
+
+// Search asks a registry for repositories by a part of their name.
+func (s *Store) Search(ctx context.Context, server, term string, limit int, creds Credentials) ([]registry.SearchResult, error) {
+	return s.registry.Search(ctx, name.Server(server), term, limit, distribution.Credentials(creds))
 }
 
 func (s *Store) pull(ctx context.Context, named reference.Named, platform string, creds Credentials, tell *progress.Teller) (Image, error) {

@@ -21,13 +21,28 @@ func (s *Store) PrepareRootfs(ctx context.Context, img Image, key string) (oci.R
 	if !errdefs.IsNotFound(err) {
 		return s.rootfs(l, lowers), err
 	}
-	done, err := s.install.Again(ctx, manifest.Reading{Target: img.Target, Manifest: img.Manifest.Digest})
+	done, err := s.unpackAgain(ctx, &img)
 	if err != nil {
-		return oci.Rootfs{}, fmt.Errorf("unpack image %s: %w", img.ID, err)
+		return oci.Rootfs{}, err
 	}
 	l, lowers, err = s.depot.Prepare(ctx, chain, key)
 	done(err)
 	return s.rootfs(l, lowers), err
+}
+
+// unpackAgain unpacks an image whose layers are not, or no longer, unpacked.
+func (s *Store) unpackAgain(ctx context.Context, img *Image) (done func(error), err error) {
+	done, err = s.install.Again(ctx, manifest.Reading{Target: img.Target, Manifest: img.Manifest.Digest})
+	if err != nil {
+		return nil, fmt.Errorf("unpack image %s: %w", img.ID, err)
+	}
+	s.change.Lock()
+	defer s.change.Unlock()
+	if err := s.refresh(ctx); err != nil { // its size is another one
+		done(err)
+		return nil, err
+	}
+	return done, nil
 }
 
 // Rootfs returns the rootfs under key, or NotFound.
@@ -36,11 +51,33 @@ func (s *Store) Rootfs(ctx context.Context, key string) (oci.Rootfs, error) {
 	if err != nil {
 		return oci.Rootfs{}, err
 	}
-	lowers, err := s.depot.ChainDirs(s.depot.Scope(ctx), l.Chain)
+	ctx = s.depot.Scope(ctx)
+	lowers, err := s.depot.ChainDirs(ctx, l.Chain)
+	if errdefs.IsNotFound(err) {
+		lowers, err = s.restore(ctx, l.Chain)
+	}
 	if err != nil {
 		return oci.Rootfs{}, err
 	}
 	return s.rootfs(l, lowers), nil
+}
+
+// restore unpacks a chain below a rootfs that went with a crash of the machine.
+// The rootfs owns it.
+func (s *Store) restore(ctx context.Context, chain string) ([]string, error) {
+	for _, img := range s.view.Load().images {
+		if chainOf(img) != chain {
+			continue
+		}
+		done, err := s.unpackAgain(ctx, img)
+		if err != nil {
+			return nil, err
+		}
+		dirs, err := s.depot.ChainDirs(ctx, chain)
+		done(err)
+		return dirs, err
+	}
+	return nil, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("no image has the layers %s of this root filesystem any more; pull the container's image again", chain))
 }
 
 // RemoveRootfs takes the rootfs under key away, if there is one; its files are

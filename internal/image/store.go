@@ -30,7 +30,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	d, err := depot.Open(ctx, o.Root, log)
+	d, err := depot.Open(ctx, o.Root, o.Boot, log)
 	if err != nil {
 		return nil, err
 	}

@@ -81,7 +81,7 @@ func (s *catalogue) refresh(ctx context.Context) error {
 // describe returns the image of a record without its names.
 func (s *catalogue) describe(ctx context.Context, r images.Image, old *view) (Image, error) {
 	if old != nil {
-		if img, ok := old.known[readingOf(r).Key()]; ok {
+		if img, ok := old.known[readingOf(r).Key()]; ok && !img.packed {
 			return img, nil
 		}
 	}
@@ -104,7 +104,7 @@ func (s *catalogue) describe(ctx context.Context, r images.Image, old *view) (Im
 		s.depot.Log.Warn("list image in index.json as it came", "image", r.Name, "error", err)
 		img.listed = manifest.Bare(r.Target)
 	}
-	img.LayerBytes, err = s.bytes(ctx, p)
+	img.LayerBytes, img.packed, err = s.bytes(ctx, p)
 	for _, n := range img.LayerBytes {
 		img.Bytes += n
 	}
@@ -112,7 +112,7 @@ func (s *catalogue) describe(ctx context.Context, r images.Image, old *view) (Im
 }
 
 // bytes are the sizes of the unpacked layers, or of the blobs.
-func (s *catalogue) bytes(ctx context.Context, p *manifest.Image) ([]int64, error) {
+func (s *catalogue) bytes(ctx context.Context, p *manifest.Image) (sizes []int64, isPacked bool, err error) {
 	var unpacked, packed []int64
 	for i, l := range p.Manifest.Layers {
 		packed = append(packed, l.Size)
@@ -121,14 +121,14 @@ func (s *catalogue) bytes(ctx context.Context, p *manifest.Image) ([]int64, erro
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("measure layer: %w", err)
+			return nil, false, fmt.Errorf("measure layer: %w", err)
 		}
 		unpacked = append(unpacked, usage.Size)
 	}
 	if len(unpacked) == len(packed) {
-		return unpacked, nil
+		return unpacked, false, nil
 	}
-	return packed, nil
+	return packed, true, nil
 }
 
 func (v *view) add(r images.Image, img Image) {

@@ -31,8 +31,9 @@ const (
 	MethodList     Method = "list"
 	MethodExits    Method = "exits" // then Exit frames one way, one empty frame back for each
 	MethodRelease  Method = "release"
-	MethodMounts   Method = "mounts" // then one HoldFrame with the namespace
-	MethodHold     Method = "hold"   // then HoldFrame frames both ways
+	MethodMounts   Method = "mounts"  // then one HoldFrame with the namespace
+	MethodHold     Method = "hold"    // then HoldFrame frames both ways
+	MethodDeposit  Method = "deposit" // then HoldFrame frames, first the shim's, then the engine's
 	MethodShutdown Method = "shutdown"
 )
 
@@ -75,6 +76,10 @@ type HoldFrame struct {
 	Key string `json:"key,omitempty"`
 	Seq uint64 `json:"seq,omitempty"`
 }
+
+// With MethodDeposit it moves one of the engine's own: first the shim sends what
+// it has (Keep, with descriptor), ended by Done; then the engine sends Keep and
+// Drop, which are not answered. A key begins with a container's ID and a slash.
 
 // The operations of a HoldFrame.
 const (

@@ -30,6 +30,8 @@ type Input struct {
 	Images map[string]oci.Rootfs
 	// Group looks a group's name up in the container's /etc/group; nil: any may be there.
 	Group func(name string) (uint32, error)
+	// AppArmor is whether the host enforces it.
+	AppArmor bool
 	// CgroupV2 is whether the host has the unified hierarchy only.
 	CgroupV2 bool
 	// Devices lists the device nodes at a path of the host: the node itself, or

@@ -43,7 +43,9 @@ func Build(in Input) (Output, error) {
 	if b.security, err = parseSecurity(b.host.SecurityOpt); err != nil {
 		return Output{}, err
 	}
-	b.warnings = append(b.warnings, b.security.warnings...)
+	if err := b.labels(); err != nil {
+		return Output{}, err
+	}
 	b.spec = &specs.Spec{
 		Version:     specs.Version,
 		Root:        &specs.Root{Path: "rootfs", Readonly: b.host.ReadonlyRootfs},

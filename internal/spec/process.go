@@ -40,6 +40,7 @@ func (b *builder) process() error {
 		Rlimits:         limits,
 		NoNewPrivileges: b.security.noNewPrivileges,
 		OOMScoreAdj:     ptr(b.host.OomScoreAdj),
+		ApparmorProfile: AppArmorProfile(b.host, b.AppArmor),
 	}
 	if size := b.host.ConsoleSize; b.config.Tty && size[0] > 0 && size[1] > 0 {
 		p.ConsoleSize = &specs.Box{Height: size[0], Width: size[1]}
@@ -129,6 +130,9 @@ func ExecProcess(r *record.Record, s *specs.Spec, req container.ExecCreateReques
 	}
 	if req.Privileged {
 		p.Capabilities = sets(allCapabilities())
+		if p.ApparmorProfile != "" {
+			p.ApparmorProfile = Unconfined
+		}
 	}
 	return &p, nil
 }

@@ -85,10 +85,39 @@ type security struct {
 	openPaths       bool   // nothing masked or read-only
 	writableCgroups bool   // /sys/fs/cgroup can be written
 	seccomp         string // a profile's JSON, or unconfined, or ""
-	warnings        []string
+	appArmor        string // a profile's name, or unconfined, or ""
 }
 
-const unconfined = "unconfined"
+// Unconfined is for no seccomp or AppArmor profile.
+const Unconfined = "unconfined"
+
+// DefaultAppArmor is the profile of containers that ask for none: Docker's.
+const DefaultAppArmor = "docker-default"
+
+// AppArmorProfile is a container's, given whether the host enforces AppArmor; ""
+// without, whatever was asked for.
+func AppArmorProfile(h *container.HostConfig, enforced bool) string {
+	s, err := parseSecurity(h.SecurityOpt)
+	switch {
+	case !enforced || err != nil:
+		return ""
+	case s.appArmor != "":
+		return s.appArmor
+	case h.Privileged:
+		return Unconfined
+	}
+	return DefaultAppArmor
+}
+
+// labels refuses what the host has no means for. Docker's default profile is no
+// loss where there is no AppArmor: nobody has it there.
+func (b *builder) labels() error {
+	name := b.security.appArmor
+	if name != "" && name != Unconfined && name != DefaultAppArmor && !b.AppArmor {
+		return invalid("security-opt apparmor=%s: AppArmor is not enabled on this host; leave the option out", name)
+	}
+	return nil
+}
 
 func parseSecurity(options []string) (security, error) {
 	var s security
@@ -122,17 +151,18 @@ func (s *security) option(o, key, value string) (err error) {
 	case "seccomp":
 		s.seccomp = value
 	case "systempaths":
-		if value != unconfined {
+		if value != Unconfined {
 			return invalid("invalid --security-opt 2: %q (systempaths can only be unconfined)", o)
 		}
 		s.openPaths = true
 	case "apparmor":
-		if value != unconfined {
-			s.warnings = append(s.warnings, fmt.Sprintf("AppArmor profiles are not supported; security-opt %q was ignored.", o))
+		if value == "" || strings.ContainsAny(value, " \t\n\x00") {
+			return invalid("invalid --security-opt 2: %q (apparmor takes the name of a profile, or unconfined)", o)
 		}
+		s.appArmor = value
 	case "label":
 		if value != "disable" {
-			s.warnings = append(s.warnings, fmt.Sprintf("SELinux labels are not supported; security-opt %q was ignored.", o))
+			return invalid("security-opt %q: the engine gives no SELinux labels; leave the option out, or use label=disable", o)
 		}
 	default:
 		return invalid("invalid --security-opt 2: %q", o)
@@ -146,7 +176,7 @@ func (s *security) option(o, key, value string) (err error) {
 func (b *builder) seccomp() error {
 	profile := b.security.seccomp
 	switch {
-	case profile == unconfined, profile == "" && b.host.Privileged:
+	case profile == Unconfined, profile == "" && b.host.Privileged:
 		return nil
 	case profile == "" || profile == "builtin":
 		s, err := seccomp.GetDefaultProfile(b.spec)

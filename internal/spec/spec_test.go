@@ -205,11 +205,11 @@ func TestSecurityAndLimits(t *testing.T) {
 					rule(l.Resources.Devices[0]), o.Spec.Mounts[3].Options, o.Spec.Mounts[4].Options)
 			}, "41 true [] [] 3true  *:* rwm[nosuid noexec nodev rw] [nosuid noexec nodev rw]"},
 		{"security options", func(_ *Input, _ *api.Config, h *api.HostConfig) {
-			h.SecurityOpt = []string{"no-new-privileges", "seccomp=unconfined", "systempaths=unconfined", "apparmor=x", "label=disable"}
+			h.SecurityOpt = []string{"no-new-privileges", "seccomp=unconfined", "systempaths=unconfined", "apparmor=unconfined", "label=disable"}
 		}, func(o Output) string {
 			l := o.Spec.Linux
-			return fmt.Sprint(o.Spec.Process.NoNewPrivileges, l.Seccomp == nil, l.MaskedPaths, l.ReadonlyPaths, o.Warnings)
-		}, `true true [] [] [AppArmor profiles are not supported; security-opt "apparmor=x" was ignored.]`},
+			return fmt.Sprint(o.Spec.Process.NoNewPrivileges, l.Seccomp == nil, l.MaskedPaths, l.ReadonlyPaths, o.Warnings, o.Spec.Process.ApparmorProfile)
+		}, `true true [] [] []`},
 		{"seccomp profile", func(_ *Input, _ *api.Config, h *api.HostConfig) {
 			h.SecurityOpt = []string{`seccomp={"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"mkdir","action":"SCMP_ACT_ERRNO"}]}`}
 		}, func(o Output) string {
@@ -278,6 +278,34 @@ func TestUserMounts(t *testing.T) {
 	}
 }
 
+// Who is confined by which profile of AppArmor.
+func TestAppArmor(t *testing.T) {
+	for _, tc := range []struct {
+		enforced, privileged bool
+		options              []string
+		want, exec           string // of the container and of an exec with privileges
+	}{
+		{true, false, nil, DefaultAppArmor, Unconfined}, {true, true, nil, Unconfined, Unconfined},
+		{true, false, []string{"apparmor=mine"}, "mine", Unconfined}, {true, true, []string{"apparmor:mine"}, "mine", Unconfined},
+		{true, false, []string{"apparmor=unconfined"}, Unconfined, Unconfined},
+		{false, false, nil, "", ""}, {false, false, []string{"apparmor=docker-default"}, "", ""}, {false, false, []string{"apparmor=unconfined"}, "", ""},
+	} {
+		out := build(t, func(in *Input, _ *api.Config, h *api.HostConfig) {
+			in.AppArmor, h.Privileged, h.SecurityOpt = tc.enforced, tc.privileged, tc.options
+			if tc.privileged {
+				in.Devices = func(string) ([]specs.LinuxDevice, error) { return nil, nil }
+			}
+		})
+		if got := out.Spec.Process.ApparmorProfile; got != tc.want {
+			t.Errorf("%+v: %q", tc, got)
+		}
+		p, err := ExecProcess(input().Record, out.Spec, api.ExecCreateRequest{Cmd: []string{"sh"}, Privileged: true})
+		if err != nil || p.ApparmorProfile != tc.exec {
+			t.Errorf("exec of %+v: %+v, %v", tc, p, err)
+		}
+	}
+}
+
 // A mount over /dev is the user's whole /dev; without IPC there is no /dev/shm.
 func TestReplacedMounts(t *testing.T) {
 	out := build(t, func(in *Input, _ *api.Config, h *api.HostConfig) {
@@ -305,6 +333,8 @@ func TestRefusals(t *testing.T) {
 		{func(_ *Input, c *api.Config, _ *api.HostConfig) { c.WorkingDir = "w" }, "the working directory 'w' is invalid, it needs to be an absolute path"},
 		{func(_ *Input, _ *api.Config, h *api.HostConfig) { h.CapAdd = []string{"fly"} }, `invalid CapAdd: unknown capability: "fly"`},
 		{func(_ *Input, _ *api.Config, h *api.HostConfig) { h.CapDrop = []string{"fly"} }, `invalid CapDrop: unknown capability: "fly"`},
+		{func(_ *Input, _ *api.Config, h *api.HostConfig) { h.SecurityOpt = []string{"apparmor=mine"} }, "security-opt apparmor=mine: AppArmor is not enabled on this host; leave the option out"},
+		{func(_ *Input, _ *api.Config, h *api.HostConfig) { h.SecurityOpt = []string{"label=type:x"} }, `security-opt "label=type:x": the engine gives no SELinux labels; leave the option out, or use label=disable`},
 		{func(_ *Input, _ *api.Config, h *api.HostConfig) { h.SecurityOpt = []string{"x"} }, `invalid --security-opt 1: "x"`},
 		{func(_ *Input, _ *api.Config, h *api.HostConfig) { h.SecurityOpt = []string{"x=y"} }, `invalid --security-opt 2: "x=y"`},
 		{func(_ *Input, _ *api.Config, h *api.HostConfig) { h.SecurityOpt = []string{"seccomp={"} }, "security-opt seccomp: Decoding seccomp profile failed: unexpected end of JSON input"},

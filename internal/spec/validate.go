@@ -48,7 +48,7 @@ func Validate(c *container.Config, h *container.HostConfig) error {
 	if err := validateDevices(h); err != nil {
 		return err
 	}
-	for _, check := range []func(*container.HostConfig) error{validateMemory, validateCPU, validateOther} {
+	for _, check := range []func(*container.HostConfig) error{validateMemory, validateCPU, validateOther, validateForeign} {
 		if err := check(h); err != nil {
 			return err
 		}
@@ -57,10 +57,6 @@ func Validate(c *container.Config, h *container.HostConfig) error {
 }
 
 func validateDevices(h *container.HostConfig) error {
-	if len(h.DeviceRequests) > 0 {
-		r := h.DeviceRequests[0]
-		return invalid("could not select device driver %q with capabilities: %v", r.Driver, r.Capabilities)
-	}
 	for _, d := range h.Devices {
 		if d.CgroupPermissions != "" {
 			if err := checkAccess(d.CgroupPermissions); err != nil {
@@ -153,6 +149,21 @@ func checkList(list string) error {
 		if b < a {
 			return fmt.Errorf("range %s runs backwards", part)
 		}
+	}
+	return nil
+}
+
+// validateForeign refuses what only other systems can do.
+func validateForeign(h *container.HostConfig) error {
+	switch {
+	case !h.Isolation.IsDefault():
+		return invalid("invalid isolation (%s): linux only supports 'default'", h.Isolation)
+	case h.IOMaximumBandwidth != 0:
+		return invalid("invalid option: QoS maximum bandwidth configuration is not supported on linux")
+	case h.IOMaximumIOps != 0:
+		return invalid("invalid option: QoS maximum IOPs configuration is not supported on linux")
+	case h.CPUCount != 0 || h.CPUPercent != 0:
+		return invalid("invalid option: CPU count and percent are not supported on linux; use NanoCpus")
 	}
 	return nil
 }

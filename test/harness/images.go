@@ -85,14 +85,15 @@ func Archive(t testing.TB, name string, layers ...[]byte) []byte {
 		}
 		return b
 	}
-	diffs, descriptors := []string{}, []descriptor{}
+	diffs, descriptors, history := []string{}, []descriptor{}, []map[string]string{}
 	for _, l := range layers {
 		diffs = append(diffs, "sha256:"+Sum(gunzip(t, l)))
 		descriptors = append(descriptors, add("application/vnd.oci.image.layer.v1.tar+gzip", l))
+		history = append(history, map[string]string{"created_by": "test"})
 	}
 	config := add("application/vnd.oci.image.config.v1+json", encode(map[string]any{
 		"architecture": "amd64", "os": "linux", "config": map[string]any{"Cmd": []string{"sh"}},
-		"rootfs": map[string]any{"type": "layers", "diff_ids": diffs},
+		"rootfs": map[string]any{"type": "layers", "diff_ids": diffs}, "history": history,
 	}))
 	manifest := add("application/vnd.oci.image.manifest.v1+json", encode(map[string]any{
 		"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": descriptors,

@@ -74,7 +74,7 @@ func diffImages(images imageExaminer) handler {
 	}
 }
 
-func verifyImages(images imageExaminer) handler {
+func verifyImages(images imageVerifier) handler {
 	return func(w http.ResponseWriter, r *request) error {
 		return lines(w, func(tell func(report.Verified) error) error {
 			return images.Verify(r.Context(), r.query["names"], tell)

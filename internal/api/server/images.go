@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	api "github.com/moby/moby/api/types/image"
 
@@ -112,10 +111,21 @@ func tagImage(images imageReader, e announcer) handler {
 }
 
 // removeImage does not ask for noprune: an image has no untagged parents here.
-func removeImage(e announcer) handler {
+// An image is of one platform; if others are named it is not the one that is meant.
+func removeImage(images imageReader, e announcer) handler {
 	return func(w http.ResponseWriter, r *request) error {
-		if r.query.Has("platforms") {
-			return errdefs.ErrNotImplemented.WithMessage("Berth does not remove single platforms of an image yet; leave out --platform")
+		for _, text := range r.query["platforms"] {
+			platform, err := decode.Platform(text)
+			if err != nil {
+				return err
+			}
+			img, err := images.Get(r.Context(), r.name)
+			if err != nil {
+				return err
+			}
+			if err := img.For(platform); err != nil {
+				return err
+			}
 		}
 		removed, err := e.RemoveImage(r.Context(), r.name, decode.Bool(r.query, "force"))
 		if err != nil {

@@ -6,7 +6,9 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
+	imageapi "github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/api/types/volume"
 	"github.com/opencontainers/go-digest"
@@ -26,8 +28,6 @@ type Engine interface {
 	outputs
 	execs
 	volumes
-	networks
-	connector
 	facts
 	announcer
 	usage
@@ -84,20 +84,10 @@ type volumes interface {
 }
 
 type facts interface {
-	Info(ctx context.Context) (system.Info, error)
-	Events(ctx context.Context, o engine.EventsOptions, yield func(events.Message) error) error
-}
-
-type networks interface {
 	NetworkList(ctx context.Context, f engine.Filters) ([]network.Summary, error)
 	NetworkInspect(ctx context.Context, ref string) (network.Inspect, error)
-	NetworkCreate(ctx context.Context, q network.CreateRequest) (id string, err error)
-	NetworkRemove(ctx context.Context, ref string) error
-}
-
-type connector interface {
-	NetworkConnect(ctx context.Context, ref string, q network.ConnectRequest) error
-	NetworkDisconnect(ctx context.Context, ref string, q network.DisconnectRequest) error
+	Info(ctx context.Context) (system.Info, error)
+	Events(ctx context.Context, o engine.EventsOptions, yield func(events.Message) error) error
 }
 
 type usage interface {
@@ -114,7 +104,7 @@ type files interface {
 
 type meter interface {
 	Stats(ctx context.Context, ref string, stream, oneShot bool, yield func(container.StatsResponse) error) error
-	Update(ctx context.Context, ref string, u container.UpdateConfig) (warnings []string, err error)
+	Update(ctx context.Context, ref string, u engine.UpdateOptions) (warnings []string, err error)
 }
 
 type layers interface {
@@ -141,6 +131,7 @@ type Images interface {
 	imageReader
 	imageMover
 	imageExaminer
+	imageVerifier
 	imageViews
 	imageCarrier
 	registries
@@ -149,8 +140,12 @@ type Images interface {
 type imageExaminer interface {
 	Layers(ctx context.Context, ref string) (report.Tree, error)
 	Raw(ctx context.Context, ref, what string) (mediaType string, b []byte, err error)
+	Attestations(ctx context.Context, ref string, types []string, read bool) ([]imageapi.AttestationStatement, error)
 	Diff(ctx context.Context, a, b string, tell func(report.Difference) error) error
 	Flatten(ctx context.Context, ref, name string) (report.Flattened, error)
+}
+
+type imageVerifier interface {
 	Verify(ctx context.Context, refs []string, tell func(report.Verified) error) error
 }
 
@@ -170,6 +165,7 @@ type imageCarrier interface {
 type registries interface {
 	Tags(ctx context.Context, repository string, c image.Credentials) ([]string, error)
 	Login(ctx context.Context, server string, c image.Credentials) error
+	Search(ctx context.Context, server, term string, limit int, c image.Credentials) ([]registry.SearchResult, error)
 	Remote(ctx context.Context, ref string, c image.Credentials) (ocispec.Descriptor, []ocispec.Platform, error)
 }
 

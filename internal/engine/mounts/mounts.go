@@ -81,6 +81,20 @@ func Read(c *api.Config, h *api.HostConfig, from func(ref string) (*container.Re
 	return plans, nil
 }
 
+// Added are the mounts that a container gets later.
+func Added(list []mount.Mount) ([]Plan, error) {
+	plans, err := explicit(&api.HostConfig{Mounts: list})
+	for i, p := range plans {
+		if err == nil && slices.ContainsFunc(plans[:i], func(o Plan) bool { return o.Destination == p.Destination }) {
+			err = invalid("Duplicate mount point: %s", p.Destination)
+		}
+		if err == nil && p.Type == mount.TypeImage {
+			err = invalid("an image can be mounted at %s only when the container is created", p.Destination)
+		}
+	}
+	return plans, err
+}
+
 func replace(plans []Plan, p Plan) []Plan {
 	plans = slices.DeleteFunc(plans, func(o Plan) bool { return o.Destination == p.Destination })
 	return append(plans, p)

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -177,12 +178,12 @@ func OwnerOf(key string) string {
 
 // Adopt notes what a container uses that an earlier engine made.
 func (s *Store) Adopt(ctx context.Context, r *container.Record) {
-	for _, m := range r.Mounts {
+	for i, m := range r.AllMounts() {
 		if m.Type != mount.TypeVolume {
 			continue
 		}
 		_, _, err := s.volumes.Acquire(volume.Request{Name: m.Name}, r.ID)
-		if err == nil && r.State.Status.Alive() {
+		if err == nil && r.State.Status.Alive() && i < len(r.Mounts) {
 			err = s.volumes.Mount(ctx, m.Name, r.ID)
 		}
 		if err != nil {
@@ -287,7 +288,7 @@ func (s *Store) Ended(r *container.Record) {
 // Release lets go of the volumes of a container that goes; with anonymous those
 // that were made for it alone go as well.
 func (s *Store) Release(r *container.Record, anonymous bool) {
-	for _, m := range r.Mounts {
+	for _, m := range r.AllMounts() {
 		if m.Type != mount.TypeVolume || anonymous && !m.Anonymous {
 			continue
 		}
@@ -308,10 +309,29 @@ func (s *Store) Release(r *container.Record, anonymous bool) {
 // Discard takes away what was stacked for a container.
 func (s *Store) Discard(ctx context.Context, r *container.Record) error {
 	all := []error{s.dropShm(r.ID, true)}
-	for _, m := range r.Mounts {
+	for _, m := range r.AllMounts() {
 		if m.Type == mount.TypeImage {
 			all = append(all, s.Layers.RemoveRootfs(ctx, m.Layers))
 		}
 	}
 	return errors.Join(all...)
+}
+
+// Leave lets go of the mounts of a container that does not run that are not among
+// those of its next run.
+func (s *Store) Leave(ctx context.Context, r *container.Record, next []container.Mount) error {
+	for _, m := range r.Mounts {
+		if slices.ContainsFunc(next, func(n container.Mount) bool { return n.Type == m.Type && n.Name == m.Name && n.Layers == m.Layers }) {
+			continue
+		}
+		switch m.Type {
+		case mount.TypeVolume:
+			s.volumes.Release(m.Name, r.ID)
+		case mount.TypeImage:
+			if err := s.Layers.RemoveRootfs(ctx, m.Layers); err != nil {
+				return fmt.Errorf("let go of image %s: %w", m.Name, err)
+			}
+		}
+	}
+	return nil
 }

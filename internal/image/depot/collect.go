@@ -3,7 +3,9 @@ package depot
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +29,7 @@ type background struct {
 	again   bool
 	running bool
 	stopped bool
+	waiting bool // for later, which within set
 	later   *time.Timer
 	work    sync.WaitGroup
 }
@@ -41,6 +44,22 @@ func (b *background) after(wait time.Duration, run func()) {
 	if !b.stopped {
 		b.later = time.AfterFunc(wait, run)
 	}
+}
+
+// within runs after some time, if nothing stops it; of several the first counts.
+func (b *background) within(wait time.Duration, run func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.waiting || b.stopped {
+		return
+	}
+	b.waiting = true
+	b.later = time.AfterFunc(wait, func() {
+		b.mu.Lock()
+		b.waiting = false
+		b.mu.Unlock()
+		b.kick(run)
+	})
 }
 
 func (b *background) kick(run func()) {
@@ -91,8 +110,16 @@ func (s *Depot) CollectLater() {
 // Collect deletes the blobs and layers without an owner: owners are names,
 // leases of what is being fetched, and rootfs.
 func (s *Depot) Collect(ctx context.Context) error {
-	if err := s.mark(ctx); err != nil {
-		return err
+	for marked := false; !marked; {
+		var err error
+		if marked, err = s.mark(ctx); err != nil {
+			return err
+		}
+		if !marked {
+			if err := (Flusher{s}).Flush(ctx); err != nil {
+				s.Log.Error("flush layers below containers", "error", err)
+			}
+		}
 	}
 	if c, ok := s.overlay.(snapshots.Cleaner); ok {
 		// Before the first layer there is nothing to look through.
@@ -104,25 +131,33 @@ func (s *Depot) Collect(ctx context.Context) error {
 }
 
 // mark takes what nobody owns out of the database and deletes the blobs. A
-// rootfs made meanwhile waits: its chain might be one that is going.
-func (s *Depot) mark(ctx context.Context) error {
+// rootfs made meanwhile waits: its chain might be one that is going. It does
+// nothing while a chain below a rootfs is to be flushed: the blobs, from which
+// it could be unpacked again, may go and leave the chain to the container.
+func (s *Depot) mark(ctx context.Context) (done bool, err error) {
 	s.collecting.Lock()
 	defer s.collecting.Unlock()
-	if err := s.leaseRootfs(ctx); err != nil {
-		return err
+	used, err := s.leaseRootfs(ctx)
+	if err != nil {
+		return false, err
+	}
+	unflushed, err := Flusher{s}.unflushed(ctx)
+	if err != nil || slices.ContainsFunc(unflushed, func(chain string) bool { return used[chain] }) {
+		return false, err
 	}
 	if _, err := s.DB.GarbageCollect(ctx); err != nil {
-		return fmt.Errorf("collect images.db: %w", err)
+		return false, fmt.Errorf("collect images.db: %w", err)
 	}
 	s.lowers.Clear()
-	return nil
+	return true, nil
 }
 
-// leaseRootfs makes the chains below every rootfs owned by one lease.
-func (s *Depot) leaseRootfs(ctx context.Context) error {
+// leaseRootfs makes the chains below every rootfs owned by one lease, and
+// returns them.
+func (s *Depot) leaseRootfs(ctx context.Context) (used map[string]bool, err error) {
 	keys, err := s.Writable.Keys()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	want := map[string]bool{}
 	for _, key := range keys {
@@ -135,14 +170,15 @@ func (s *Depot) leaseRootfs(ctx context.Context) error {
 			want[l.Chain] = true
 		}
 	}
+	used = maps.Clone(want)
 	_, err = s.leases.Create(ctx, leases.WithID(rootfsID), leases.WithLabel(leaseLabel, rootfsID))
 	if err != nil && !errdefs.IsAlreadyExists(err) {
-		return fmt.Errorf("lease rootfs: %w", err)
+		return nil, fmt.Errorf("lease rootfs: %w", err)
 	}
 	lease := leases.Lease{ID: rootfsID}
 	have, err := s.leases.ListResources(ctx, lease)
 	if err != nil {
-		return fmt.Errorf("list leased rootfs: %w", err)
+		return nil, fmt.Errorf("list leased rootfs: %w", err)
 	}
 	for _, r := range have {
 		if want[r.ID] {
@@ -150,15 +186,15 @@ func (s *Depot) leaseRootfs(ctx context.Context) error {
 			continue
 		}
 		if err := s.leases.DeleteResource(ctx, lease, r); err != nil {
-			return fmt.Errorf("release chain %s: %w", r.ID, err)
+			return nil, fmt.Errorf("release chain %s: %w", r.ID, err)
 		}
 	}
 	for chain := range want {
 		if err := s.leases.AddResource(ctx, lease, chainResource(chain)); err != nil {
-			return fmt.Errorf("lease chain %s: %w", chain, err)
+			return nil, fmt.Errorf("lease chain %s: %w", chain, err)
 		}
 	}
-	return nil
+	return used, nil
 }
 
 func chainResource(chain string) leases.Resource {

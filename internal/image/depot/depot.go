@@ -5,10 +5,13 @@
 // are names, leases and writable layers; what has none is collected. Flights
 // are locks by name for what is being fetched or unpacked. A crash leaves
 // blobs, layers and leases that nobody owns: Open sweeps what has no record and
-// the first collection takes the rest.
+// the first collection takes the rest. Blobs are durable when they are committed;
+// chains are marked until they are, and Open drops those that a crash of the
+// machine may have torn.
 package depot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,12 +65,15 @@ type Depot struct {
 	collecting sync.RWMutex
 	lowers     sync.Map // chain ID → []string
 	background background
+	flushing   flushing
 }
 
 // Open opens the depot below the data root and deletes what a crash left
-// without a record or a holder.
-func Open(ctx context.Context, root string, log *slog.Logger) (*Depot, error) {
+// without a record or a holder. boot tells this boot of the machine from
+// others; "" is what the kernel says.
+func Open(ctx context.Context, root, boot string, log *slog.Logger) (*Depot, error) {
 	s := &Depot{Root: root, Layout: filepath.Join(root, "images"), Log: log}
+	s.flushing.boot = cmp.Or(boot, bootID())
 	ctx = s.Scope(ctx)
 	err := s.open(ctx)
 	if err == nil {
@@ -133,6 +139,9 @@ func (s *Depot) recover(ctx context.Context) error {
 	if err := (resumption{s}).releaseWork(ctx); err != nil {
 		return err
 	}
+	if err := (Flusher{s}).dropTorn(ctx); err != nil {
+		return err
+	}
 	return sweeper{s}.sweep(ctx)
 }
 
@@ -149,13 +158,17 @@ type valueless struct{ context.Context }
 
 func (valueless) Value(any) any { return nil }
 
-// Close waits for what runs in the background and closes the files.
+// Close waits for what runs in the background, flushes and closes the files.
 func (s *Depot) Close() error {
 	s.background.stop()
+	s.flushing.stop()
 	if s.Writable != nil {
 		s.Writable.Close()
 	}
 	var errs []error
+	if s.flushing.due.Load() {
+		errs = append(errs, Flusher{s}.Flush(s.Scope(context.Background())))
+	}
 	if s.overlay != nil {
 		errs = append(errs, s.overlay.Close())
 	}

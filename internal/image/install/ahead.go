@@ -28,8 +28,6 @@ type Ahead struct {
 	work   *errgroup.Group
 	ctx    context.Context //nolint:containedctx // of the one archive that this is
 
-	stop func()
-
 	mu     sync.Mutex
 	staged map[digest.Digest]Staged
 	failed error
@@ -38,16 +36,12 @@ type Ahead struct {
 // Ahead returns the store for one archive. The caller waits for it with Wait.
 func (s *Installer) Ahead(ctx context.Context) *Ahead {
 	a := &Ahead{Store: s.Blobs, s: s, prefix: "load-" + rand.Text() + "-", work: &errgroup.Group{}, ctx: ctx, staged: map[digest.Digest]Staged{}}
-	a.stop = s.flush()
 	a.work.SetLimit(AtOnce)
 	return a
 }
 
 // Close ends what runs for the archive.
-func (a *Ahead) Close() {
-	_ = a.work.Wait()
-	a.stop()
-}
+func (a *Ahead) Close() { _ = a.work.Wait() }
 
 // Installer installs the images of the archive with the layers that are
 // unpacked already.
@@ -115,12 +109,13 @@ func (a *Ahead) Writer(ctx context.Context, opts ...content.WriterOpt) (content.
 	if err != nil {
 		return nil, err
 	}
-	return &aheadWriter{Writer: w, a: a}, nil
+	return &aheadWriter{Writer: w, a: a, stop: steady(w)}, nil
 }
 
 type aheadWriter struct {
 	content.Writer
 	a       *Ahead
+	stop    func()
 	written int64
 	handed  bool
 }
@@ -136,6 +131,7 @@ func (w *aheadWriter) Write(b []byte) (int, error) {
 
 func (w *aheadWriter) Commit(_ context.Context, size int64, expected digest.Digest, opts ...content.Opt) error {
 	w.handed = true
+	w.stop()
 	w.a.work.Go(func() error {
 		err := w.a.store(w.Writer, size, expected, opts...)
 		if err != nil {
@@ -152,6 +148,7 @@ func (w *aheadWriter) Close() error {
 	if w.handed {
 		return nil
 	}
+	w.stop()
 	return w.Writer.Close()
 }
 

@@ -4,16 +4,20 @@ import (
 	"sync"
 	"time"
 
-	"github.com/berth-containers/berth/internal/sys/syncfs"
+	"github.com/containerd/containerd/v2/core/content"
 )
 
-// flushEvery is how often what is being unpacked is sent to the disk, which
-// would else have nothing to do until all of it is to be made durable at once.
+// flushEvery is how often a blob that comes is sent to the disk, which would
+// else have nothing to do until all of it is to be made durable at once.
 const flushEvery = 200 * time.Millisecond
 
-// flush sends what is written to the disk as it comes, until stop is called.
-// An error is found by the flush that counts, at the end.
-func (s *Installer) flush() (stop func()) {
+// steady sends what is written to a blob to the disk as it comes, until stop is
+// called, which must be before the blob is committed. An error is found by the flush that counts, that of its commit.
+func steady(w content.Writer) (stop func()) {
+	s, ok := w.(content.Syncer)
+	if !ok {
+		return func() {}
+	}
 	ended := make(chan struct{})
 	var work sync.WaitGroup
 	work.Go(func() {
@@ -24,7 +28,7 @@ func (s *Installer) flush() (stop func()) {
 			case <-ended:
 				return
 			case <-tick.C:
-				_ = syncfs.Sync(s.Root)
+				_ = s.Sync()
 			}
 		}
 	})

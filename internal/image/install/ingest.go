@@ -41,7 +41,10 @@ func (s *Installer) ingest(ctx context.Context, r io.Reader, l *Staged) (ocispec
 		return ocispec.Descriptor{}, fmt.Errorf("open blob: %w", err)
 	}
 	defer w.Close()
-	if l.result, err = s.tee(ctx, w, r, l.dir); err != nil {
+	stop := steady(w)
+	l.result, err = s.tee(ctx, w, r, l.dir)
+	stop()
+	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
 	st, err := w.Status()

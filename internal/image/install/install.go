@@ -12,14 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"syscall"
 
 	"github.com/berth-containers/berth/internal/image/depot"
 	"github.com/berth-containers/berth/internal/image/manifest"
 	"github.com/berth-containers/berth/internal/image/progress"
 	"github.com/berth-containers/berth/internal/snapshot/layer"
-	"github.com/berth-containers/berth/internal/sys/syncfs"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
@@ -74,8 +72,6 @@ func (s *Installer) Install(ctx context.Context, p *manifest.Image, open Opener,
 		tell.Say(l.Digest, "Pulling fs layer")
 	}
 	layers := make([]Staged, n)
-	stop := sync.OnceFunc(s.flush())
-	defer stop()
 	group, ctx2 := errgroup.WithContext(ctx)
 	group.SetLimit(AtOnce)
 	for i, desc := range p.Manifest.Layers {
@@ -91,9 +87,7 @@ func (s *Installer) Install(ctx context.Context, p *manifest.Image, open Opener,
 			return nil
 		})
 	}
-	err = group.Wait()
-	stop()
-	if err != nil {
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	for i := done; i < n; i++ {
@@ -207,11 +201,13 @@ func (s *Installer) download(ctx context.Context, desc ocispec.Descriptor, l *St
 	defer body.Close()
 	counted := tell.Count(desc, io.LimitReader(body, desc.Size-st.Offset+1), st.Offset)
 	streamed = l.dir != "" && st.Offset == 0
+	stop := steady(w)
 	if streamed {
 		l.result, err = s.tee(ctx, w, counted, l.dir)
 	} else {
 		_, err = io.CopyBuffer(onlyWriter{w}, counted, make([]byte, bufSize))
 	}
+	stop()
 	var bad unpackError
 	if errors.As(err, &bad) {
 		// Bytes that were changed on the way are the likelier cause: the rest
@@ -321,7 +317,7 @@ func (m mismatch) Error() string {
 }
 func (mismatch) Is(target error) bool { return target == errdefs.ErrDataLoss }
 
-// commit makes the staged layers durable and links them into the chain.
+// commit links the staged layers into the chain and has them made durable.
 func (s *Installer) commit(ctx context.Context, p *manifest.Image, chains []string, layers []Staged, done int, tell *progress.Teller) error {
 	if done == len(layers) {
 		return nil
@@ -339,12 +335,14 @@ func (s *Installer) commit(ctx context.Context, p *manifest.Image, chains []stri
 		}
 		lowers = append([]string{layers[i].dir}, lowers...)
 	}
-	// Once for all: a committed layer must survive a power cut as it is.
-	if err := syncfs.Sync(s.Root); err != nil {
+	flusher := depot.Flusher{Depot: s.Depot}
+	labels, err := flusher.Labels()
+	if err != nil {
 		return err
 	}
+	defer flusher.Later()
 	for i := done; i < len(layers); i++ {
-		var opts []snapshots.Opt
+		opts := []snapshots.Opt{snapshots.WithLabels(labels)}
 		if i > 0 {
 			opts = append(opts, snapshots.WithParent(chains[i-1]))
 		}

@@ -23,7 +23,7 @@ func FuzzManifest(f *testing.F) {
 	f.Add(`{"manifests":null}`, `[]`, `{"config":{"Healthcheck":null},"created":"never"}`)
 	f.Add(`{}`, `{"layers":[{"size":-1,"digest":"sha256:"}]}`, `{"rootfs":{"diff_ids":[""]}}`)
 	ctx := context.Background()
-	d, err := depot.Open(ctx, f.TempDir(), slog.New(slog.DiscardHandler))
+	d, err := depot.Open(ctx, f.TempDir(), "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		f.Fatal(err)
 	}

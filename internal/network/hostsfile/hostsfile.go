@@ -49,31 +49,22 @@ func Resolv(host []byte, dns, search, options []string) []byte {
 	return b.Bytes()
 }
 
-// Resolver is where the engine's own name server answers in a sandbox.
-const Resolver = "127.0.0.11"
-
-// Internal returns the resolv.conf of a container whose names the engine
-// answers: the name servers are the engine's business, the rest is as Resolv's.
-func Internal(host []byte, search, options []string) []byte {
-	return Resolv(host, []string{Resolver}, search, ndots(host, options))
-}
-
-// ndots has short names asked as they are first, as with Docker, unless the
-// options say otherwise.
-func ndots(host []byte, options []string) []string {
-	if len(options) == 0 {
-		_, _, options = parse(host)
-	}
-	if slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, "ndots:") }) {
-		return options
-	}
-	return append(slices.Clone(options), "ndots:0")
-}
-
 func line(b *bytes.Buffer, word string, values []string) {
 	if len(values) > 0 {
 		fmt.Fprintf(b, "%s %s\n", word, strings.Join(values, " "))
 	}
+}
+
+// Servers are the name servers of a resolv.conf.
+func Servers(conf []byte) []netip.Addr {
+	words, _, _ := parse(conf)
+	servers := make([]netip.Addr, 0, len(words))
+	for _, w := range words {
+		if a, err := netip.ParseAddr(w); err == nil && !a.IsUnspecified() {
+			servers = append(servers, a)
+		}
+	}
+	return servers
 }
 
 func parse(conf []byte) (servers, search, options []string) {
@@ -100,10 +91,10 @@ func unreachable(server string) bool {
 	return err != nil || !a.Unmap().Is4() || a.Unmap().IsLoopback() || a.IsUnspecified()
 }
 
-// Hosts returns a container's hosts file. Each of own, its addresses, gets a line
-// with the host name. extra are Docker's --add-host values, "name:address" or
+// Hosts returns a container's hosts file. ip may be invalid: then the host name
+// has no line. extra are Docker's --add-host values, "name:address" or
 // "name=address"; gateway stands in for the address "host-gateway".
-func Hosts(hostname string, own []netip.Addr, extra []string, gateway netip.Addr) ([]byte, error) {
+func Hosts(hostname string, ip netip.Addr, extra []string, gateway netip.Addr) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString("127.0.0.1\tlocalhost\n" +
 		"::1\tlocalhost ip6-localhost ip6-loopback\n" +
@@ -118,14 +109,12 @@ func Hosts(hostname string, own []netip.Addr, extra []string, gateway netip.Addr
 		}
 		fmt.Fprintf(&b, "%s\t%s\n", addr, name)
 	}
-	names := hostname
-	if short, _, ok := strings.Cut(hostname, "."); ok && short != "" {
-		names += " " + short
-	}
-	for _, ip := range own {
-		if hostname != "" {
-			fmt.Fprintf(&b, "%s\t%s\n", ip, names)
+	if ip.IsValid() && hostname != "" {
+		names := hostname
+		if short, _, ok := strings.Cut(hostname, "."); ok && short != "" {
+			names += " " + short
 		}
+		fmt.Fprintf(&b, "%s\t%s\n", ip, names)
 	}
 	return b.Bytes(), nil
 }

@@ -98,6 +98,9 @@ func (s ending) clean(p *proc, st state) {
 	defer close(p.cleaned)
 	closeFiles(p.mounts)
 	s.holders.drop(p.key)
+	if st.ExecID == "" {
+		s.deposit.end(st.ID)
+	}
 	if p.sink != nil {
 		if err := p.sink.Close(); err != nil {
 			s.log.Warn("close log", "container", st.ID, "error", err)

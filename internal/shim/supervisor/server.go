@@ -41,6 +41,7 @@ type Server struct {
 	offered chan struct{} // closed when the second holder, if any, gave what it has
 	once    sync.Once
 	holders holders
+	deposit deposit
 	inputs  sync.Pool // of *[4096]byte
 
 	mu        sync.Mutex
@@ -221,6 +222,8 @@ func (s *Server) dispatch(ctx context.Context, conn *net.UnixConn, r shim.Reques
 		holding{s}.hold(conn)
 	case shim.MethodMounts:
 		s.mounts(ctx, conn, r)
+	case shim.MethodDeposit:
+		s.deposit.serve(conn)
 	case shim.MethodPing:
 		respond(conn, nil, nil)
 	case shim.MethodList:

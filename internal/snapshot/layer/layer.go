@@ -44,8 +44,10 @@ func Apply(ctx context.Context, dir string, r io.Reader, limit int64) (Result, e
 		return Result{}, err
 	}
 	defer plain.Close()
+	stream := readAhead(bounded(plain, limit))
+	defer stream.close() // before plain
 	hash := digest.Canonical.Digester()
-	tee := io.TeeReader(bounded(plain, limit), hash.Hash())
+	tee := io.TeeReader(stream, hash.Hash())
 	var total int64 // also of holes, which are not in the stream
 	seen := tree{own: map[string]bool{}, parents: map[string]bool{}}
 	_, err = archive.Apply(ctx, dir, tee,

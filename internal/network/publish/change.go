@@ -1,0 +1,86 @@
+package publish
+
+import (
+	"slices"
+
+	"github.com/berth-containers/berth/internal/container"
+)
+
+// Change is what an endpoint's ports become while it lives.
+type Change struct {
+	Kept, Gone []container.Port // of those that it has
+	New        []container.Port // to be reserved
+}
+
+// Compare finds what must change for want. A port that was chosen freely, or from
+// a range, stays as it is.
+func Compare(have, want []container.Port) Change {
+	c := Change{Gone: slices.Clone(have)}
+	for _, exact := range []bool{true, false} {
+		for _, w := range want {
+			n, err := normal(w)
+			if fixed := n.HostPort != 0 && n.LastHostPort <= n.HostPort; fixed != exact {
+				continue
+			}
+			i := slices.IndexFunc(c.Gone, func(h container.Port) bool { return err == nil && serves(h, n) })
+			if i < 0 {
+				c.New = append(c.New, w)
+				continue
+			}
+			c.Kept = append(c.Kept, c.Gone[i])
+			c.Gone = slices.Delete(c.Gone, i, i+1)
+		}
+	}
+	return c
+}
+
+// serves is whether a port that is held is what was asked for.
+func serves(have, want container.Port) bool {
+	if have.Proto != want.Proto || have.HostIP != want.HostIP || have.ContainerPort != want.ContainerPort {
+		return false
+	}
+	if want.HostPort == 0 { // not one that was asked for by its number and is to go
+		return have.HostPort >= firstRandom
+	}
+	return have.HostPort >= want.HostPort && have.HostPort <= max(want.HostPort, want.LastHostPort)
+}
+
+// Extend holds further ports for an endpoint, all or none, as Reserve does.
+func (p *Ports) Extend(endpoint, owner string, ports []container.Port) ([]container.Port, error) {
+	var held []container.Port
+	for _, want := range ports {
+		want, err := normal(want)
+		if err == nil {
+			want, err = p.reserve(endpoint, owner, want)
+		}
+		if err != nil {
+			p.Shrink(endpoint, held)
+			return nil, err
+		}
+		held = append(held, want)
+	}
+	return held, nil
+}
+
+// Shrink gives some of an endpoint's ports back.
+func (p *Ports) Shrink(endpoint string, ports []container.Port) {
+	p.mu.Lock()
+	var gone []*claim
+	kept := slices.DeleteFunc(slices.Clone(p.claims[endpoint]), func(c *claim) bool {
+		if !slices.Contains(ports, c.port) {
+			return false
+		}
+		gone = append(gone, c)
+		return true
+	})
+	p.claims[endpoint] = kept
+	if len(kept) == 0 {
+		delete(p.claims, endpoint)
+	}
+	p.mu.Unlock()
+	for _, c := range gone {
+		if c.sock != nil {
+			c.sock.Close()
+		}
+	}
+}
