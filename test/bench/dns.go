@@ -1,0 +1,125 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/berth-containers/berth/internal/sys/netns"
+)
+
+const (
+	askFor     = 2 * time.Second
+	askers     = 8 // sockets
+	askAtOnce  = 4 // open questions of each
+	askTimeout = 3 * time.Second
+)
+
+// names measures how fast a network's names are answered in a container: one
+// question after the other, and many at once.
+func names(s *system) (figures []float64, err error) {
+	if err := s.do("network", "create", "bench"); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.remove("asker", "asked"), s.do("network", "rm", "bench")) }()
+	for _, name := range []string{"asked", "asker"} {
+		if err := s.do("run", "-d", "--network", "bench", "--name", name, "busybox", "sleep", "100000"); err != nil {
+			return nil, err
+		}
+	}
+	pid, err := s.output("inspect", "--format", "{{.State.Pid}}", "asker")
+	if err != nil {
+		return nil, err
+	}
+	ns, err := os.Open("/proc/" + strings.TrimSpace(pid) + "/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	rest := time.NewTimer(restAfterNetworks)
+	<-rest.C
+	for _, load := range []struct{ sockets, window int }{{1, 1}, {askers, askAtOnce}} {
+		rate, err := answers(ns, load.sockets, load.window)
+		if err != nil {
+			return nil, err
+		}
+		figures = append(figures, rate)
+	}
+	return figures, nil
+}
+
+// answers is how many come per second.
+func answers(ns *os.File, sockets, window int) (float64, error) {
+	var conns []net.Conn
+	defer func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}()
+	err := netns.Do(ns, func() error {
+		for range sockets {
+			c, err := net.Dial("udp4", "127.0.0.11:53")
+			if err != nil {
+				return err
+			}
+			conns = append(conns, c)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	question := dnsmessage.Message{Header: dnsmessage.Header{ID: 1, RecursionDesired: true},
+		Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName("asked."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}}}
+	raw, err := question.Pack()
+	if err != nil {
+		return 0, err
+	}
+	var work sync.WaitGroup
+	var count atomic.Int64
+	errs := make(chan error, sockets)
+	began := time.Now()
+	for _, c := range conns {
+		work.Go(func() { errs <- ask(c, raw, window, began.Add(askFor), &count) })
+	}
+	work.Wait()
+	close(errs)
+	for e := range errs {
+		err = errors.Join(err, e)
+	}
+	return float64(count.Load()) / time.Since(began).Seconds(), err
+}
+
+// ask keeps a number of questions open.
+func ask(c net.Conn, raw []byte, window int, until time.Time, count *atomic.Int64) error {
+	c.SetDeadline(until.Add(askTimeout))
+	for range window {
+		if _, err := c.Write(raw); err != nil {
+			return err
+		}
+	}
+	buffer := make([]byte, 512)
+	for n := int64(0); ; n++ {
+		size, err := c.Read(buffer)
+		if err != nil {
+			return err
+		}
+		if size < len(raw)+16 || buffer[3]&0xf != 0 {
+			return fmt.Errorf("no address in an answer of %d bytes, code %d", size, buffer[3]&0xf)
+		}
+		if time.Now().After(until) {
+			count.Add(n)
+			return nil
+		}
+		if _, err := c.Write(raw); err != nil {
+			return err
+		}
+	}
+}
