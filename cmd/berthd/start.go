@@ -69,12 +69,12 @@ func start(ctx context.Context, cfg config.Config, log *slog.Logger) (d *daemon,
 			err = errors.Join(err, listen.Close(listeners))
 		}
 	}()
-	e, images, err := d.open(ctx, cfg, parts{shimPath, initPath}, log)
+	options, err := d.open(ctx, cfg, parts{shimPath, initPath}, log)
 	if err != nil {
 		return nil, err
 	}
 	d.opened = true
-	d.server = server.New(server.Options{Engine: e, Images: images, Version: version.Version, Log: log})
+	d.server = server.New(options)
 	served = true
 	for _, l := range listeners {
 		d.serving.Go(func() { d.serve(l) })
@@ -139,20 +139,20 @@ func hidden(cfg config.Config) []string {
 // parts are the binaries that the engine works with.
 type parts struct{ shim, init string }
 
-func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *slog.Logger) (*engine.Engine, *image.Store, error) {
+func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *slog.Logger) (o server.Options, err error) {
 	images, err := image.Open(ctx, image.Options{Root: cfg.DataRoot, Hidden: hidden(cfg), Registries: cfg.Registries, LayerLimit: cfg.LayerLimit, Log: log})
 	if err != nil {
-		return nil, nil, err
+		return o, err
 	}
 	d.closers.Add(func(context.Context) error { return images.Close() })
 	bridge, err := network.Open(network.Config{Instance: instance(cfg.DataRoot), Subnet: cfg.BridgeSubnet, StateDir: filepath.Join(cfg.DataRoot, "network")}, log)
 	if err != nil {
-		return nil, nil, err
+		return o, err
 	}
 	d.closers.Add(bridge.Close)
 	client, respawn, err := d.openShim(ctx, bin.shim, cfg, log)
 	if err != nil {
-		return nil, nil, err
+		return o, err
 	}
 	e, err := engine.New(ctx, engine.Config{
 		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, CgroupParent: cfg.CgroupParent, InitBinary: bin.init,
@@ -161,12 +161,13 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 		Shim: engine.Supervise(client, respawn), Networks: engine.Bridge(bridge), Images: images, Rootfs: images, Spec: hostspec.This(cfg.CDISpecDirs).Build,
 	}, log)
 	if err != nil {
-		return nil, nil, err
+		return o, err
 	}
 	d.closers.Add(e.Shutdown)
 	stop := images.Reclaim(cfg.ImageGC, e.ReclaimImage)
 	d.closers.Add(func(context.Context) error { stop(); return nil })
-	return e, images, nil
+	b, err := d.openBuild(cfg, e, images, bridge, bin.init, log)
+	return server.Options{Engine: e, Images: images, Builder: b, Version: version.Version, Log: log}, err
 }
 
 // instance tells the links and tables of engines on one host apart.

@@ -19,7 +19,7 @@ var layers = []string{
 	"oci container",
 	"runtime shim logs snapshot distribution network volume events",
 	"archive image spec",
-	"engine",
+	"engine build",
 	"config",
 	"api cli registry",
 }

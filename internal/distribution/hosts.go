@@ -135,3 +135,11 @@ func (c *Client) transport(e registries.Endpoint) http.RoundTripper {
 func (c *Client) attended(next http.RoundTripper) http.RoundTripper {
 	return &idle{next: next, limit: c.options.Idle}
 }
+
+// RegistryHosts is how a library reaches registries by the table; it brings its
+// own credentials.
+func (c *Client) RegistryHosts() docker.RegistryHosts {
+	return func(domain string) ([]docker.RegistryHost, error) {
+		return c.hosts(context.Background(), domain, Credentials{})
+	}
+}

@@ -25,10 +25,10 @@ type legacyUsage struct {
 	BuildCache []build.CacheRecord
 }
 
-// diskUsage answers what "system df" shows. Builds keep no cache yet.
-func diskUsage(e usage, images imageReader) handler {
+// diskUsage answers what "system df" shows.
+func diskUsage(e usage, images imageReader, b Builder) handler {
 	return func(w http.ResponseWriter, r *request) error {
-		u, err := readUsage(r, e, images)
+		u, err := readUsage(r, e, images, b)
 		if err != nil {
 			return err
 		}
@@ -39,7 +39,7 @@ func diskUsage(e usage, images imageReader) handler {
 	}
 }
 
-func readUsage(r *request, e usage, images imageReader) (*legacyUsage, error) {
+func readUsage(r *request, e usage, images imageReader, b Builder) (*legacyUsage, error) {
 	want := map[system.DiskUsageObject]bool{}
 	for _, kind := range r.query["type"] {
 		want[system.DiskUsageObject(kind)] = true
@@ -51,11 +51,19 @@ func readUsage(r *request, e usage, images imageReader) (*legacyUsage, error) {
 	}
 	all := len(want) == 0
 	u := &legacyUsage{}
+	var cache []build.CacheRecord
 	var err error
+	if all || want[system.ImageObject] || want[system.BuildCacheObject] {
+		if cache, err = b.DiskUsage(r.Context()); err != nil {
+			return nil, err
+		}
+	}
 	if all || want[system.ImageObject] {
 		if err = u.readImages(r.Context(), e, images); err != nil {
 			return nil, err
 		}
+		// What only builds need is in the same store.
+		u.LayersSize = max(0, u.LayersSize-cacheBytes(cache))
 	}
 	if all || want[system.ContainerObject] {
 		if u.Containers, err = e.List(r.Context(), engine.ListOptions{All: true, Size: true}); err != nil {
@@ -69,9 +77,19 @@ func readUsage(r *request, e usage, images imageReader) (*legacyUsage, error) {
 		}
 	}
 	if all || want[system.BuildCacheObject] {
-		u.BuildCache = []build.CacheRecord{}
+		u.BuildCache = list(cache)
 	}
 	return u, nil
+}
+
+// cacheBytes is what the cache takes besides what it shares with images.
+func cacheBytes(cache []build.CacheRecord) (bytes int64) {
+	for _, c := range cache {
+		if !c.Shared {
+			bytes += c.Size
+		}
+	}
+	return bytes
 }
 
 func (u *legacyUsage) readImages(ctx context.Context, e usage, images imageReader) error {
@@ -101,7 +119,7 @@ func (u *legacyUsage) readImages(ctx context.Context, e usage, images imageReade
 func (u *legacyUsage) modern(verbose bool) system.DiskUsage {
 	d := system.DiskUsage{ImageUsage: u.imageUsage(), ContainerUsage: u.containerUsage(), VolumeUsage: u.volumeUsage()}
 	if u.BuildCache != nil {
-		d.BuildCacheUsage = &build.DiskUsage{}
+		d.BuildCacheUsage = u.cacheUsage()
 	}
 	if !verbose {
 		return d
@@ -114,6 +132,21 @@ func (u *legacyUsage) modern(verbose bool) system.DiskUsage {
 	}
 	if d.VolumeUsage != nil {
 		d.VolumeUsage.Items = u.Volumes
+	}
+	if d.BuildCacheUsage != nil {
+		d.BuildCacheUsage.Items = u.BuildCache
+	}
+	return d
+}
+
+func (u *legacyUsage) cacheUsage() *build.DiskUsage {
+	d := &build.DiskUsage{TotalCount: int64(len(u.BuildCache)), TotalSize: cacheBytes(u.BuildCache)}
+	for _, c := range u.BuildCache {
+		if c.InUse {
+			d.ActiveCount++
+		} else if !c.Shared {
+			d.Reclaimable += c.Size
+		}
 	}
 	return d
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/moby/moby/api/types/build"
 	api "github.com/moby/moby/api/types/image"
 
 	"github.com/berth-containers/berth/internal/api/decode"
@@ -34,13 +33,6 @@ func pruneContainers(e pruner) handler {
 
 func pruneNetworks(e pruner) handler {
 	return prunes(func(r *request, f filters.Filters) (any, error) { return e.PruneNetworks(r.Context(), f) })
-}
-
-// pruneBuilds has nothing to remove: builds keep no cache yet.
-func pruneBuilds() handler {
-	return prunes(func(*request, filters.Filters) (any, error) {
-		return build.CachePruneReport{CachesDeleted: []string{}}, nil
-	})
 }
 
 // pruneVolumes leaves out volumes with a name since API 1.42, unless the filter

@@ -8,13 +8,13 @@ func routes(o Options) []Route {
 		{"GET", "/version", "SystemVersion", showVersion(o.Version), false},
 		{"GET", "/info", "SystemInfo", info(o.Engine), false},
 		{"GET", "/events", "SystemEvents", watchEvents(o.Engine), true},
-		{"GET", "/system/df", "SystemDataUsage", diskUsage(o.Engine, o.Images), false},
-		{"POST", "/build/prune", "BuildPrune", pruneBuilds(), false},
+		{"GET", "/system/df", "SystemDataUsage", diskUsage(o.Engine, o.Images, o.Builder), false},
 	}
 	table = append(table, containerRoutes(o.Engine)...)
 	table = append(table, imageRoutes(o.Engine, o.Images)...)
 	table = append(table, ownImageRoutes(o.Engine, o.Images)...)
 	table = append(table, objectRoutes(o.Engine)...)
+	table = append(table, buildRoutes(o.Builder)...)
 	return append(table, missingRoutes()...)
 }
 

@@ -21,6 +21,7 @@ import (
 type Options struct {
 	Engine  Engine
 	Images  Images
+	Builder Builder
 	Version string // of the engine, as shown to clients
 	Log     *slog.Logger
 }

@@ -138,7 +138,7 @@ func TestPing(t *testing.T) {
 		}
 		h := resp.Header
 		got := fmt.Sprint(resp.StatusCode, h["Api-Version"], h["Builder-Version"], h["Docker-Experimental"], h["Ostype"], h["Server"])
-		if want := "200 [" + version.Newest + "] [1] [false] [linux] [Berth/1.2.3 (linux)]"; got != want {
+		if want := "200 [" + version.Newest + "] [2] [false] [linux] [Berth/1.2.3 (linux)]"; got != want {
 			t.Errorf("%s: %s, want %s", method, got, want)
 		}
 	}

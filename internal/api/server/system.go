@@ -16,8 +16,8 @@ import (
 	"github.com/berth-containers/berth/internal/engine"
 )
 
-// builderVersion is the classic one until BuildKit answers here.
-const builderVersion = "1"
+// builderVersion is BuildKit's.
+const builderVersion = "2"
 
 func ping(w http.ResponseWriter, r *request) error {
 	h := w.Header()

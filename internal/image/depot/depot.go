@@ -37,6 +37,8 @@ import (
 
 const (
 	namespace = "berth"
+	// histories is the namespace of what the builder keeps of builds that ended.
+	histories = namespace + "_history"
 	// Snapshotter is the name of the layers' store in labels.
 	Snapshotter = "overlayfs"
 	// lockWait is how long an engine that is going may still hold the store.
@@ -58,6 +60,7 @@ type Depot struct {
 
 	disk    content.Store         // below DB
 	overlay snapshots.Snapshotter // below DB
+	named   *named                // between the two
 	leases  leases.Manager
 
 	// collecting keeps a chain from being collected between being found and
@@ -66,6 +69,7 @@ type Depot struct {
 	lowers     sync.Map // chain ID → []string
 	background background
 	flushing   flushing
+	soon       background
 }
 
 // Open opens the depot below the data root and deletes what a crash left
@@ -120,9 +124,10 @@ func (s *Depot) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open snapshots: %w", err)
 	}
-	// Hidden behind a struct, so that a collection only marks: the files go
+	// Its Cleanup is hidden, so that a collection only marks: the files go
 	// afterwards, when the database is free again.
-	lazy := struct{ snapshots.Snapshotter }{s.overlay}
+	lazy := &named{Snapshotter: s.overlay}
+	s.named = lazy
 	s.DB = metadata.NewDB(bolt, s.disk, map[string]snapshots.Snapshotter{Snapshotter: lazy})
 	if err := s.DB.Init(ctx); err != nil {
 		return fmt.Errorf("initialise images.db: %w", err)
@@ -160,6 +165,7 @@ func (valueless) Value(any) any { return nil }
 
 // Close waits for what runs in the background, flushes and closes the files.
 func (s *Depot) Close() error {
+	s.soon.stop()
 	s.background.stop()
 	s.flushing.stop()
 	if s.Writable != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
 	"go.etcd.io/bbolt"
 )
@@ -22,6 +23,9 @@ type sweeper struct{ *Depot }
 func (s sweeper) sweep(ctx context.Context) error {
 	err := s.disk.Walk(ctx, func(info content.Info) error {
 		_, err := s.Blobs.Info(ctx, info.Digest)
+		if errdefs.IsNotFound(err) {
+			_, err = s.Blobs.Info(namespaces.WithNamespace(ctx, histories), info.Digest)
+		}
 		if errdefs.IsNotFound(err) {
 			s.Log.Info("delete blob without a record", "digest", info.Digest)
 			return s.disk.Delete(ctx, info.Digest)

@@ -1,0 +1,159 @@
+package build
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/api/types/common"
+
+	"github.com/berth-containers/berth/internal/build/calls"
+)
+
+// Forward has the builder answer a request, with the path without a version. A
+// connection that the builder takes over is carried until either side ends; an
+// error means that nothing was answered.
+func (b *Builder) Forward(w http.ResponseWriter, r *http.Request, path string) error {
+	p, release, err := b.acquire(r.Context())
+	if err != nil {
+		return err
+	}
+	defer release()
+	conn, err := dial(r.Context(), p)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	// The client that goes away ends what it asked for.
+	defer context.AfterFunc(r.Context(), func() { conn.Close() })()
+	out := r.Clone(r.Context())
+	out.URL, out.Host, out.RequestURI = &url.URL{Path: path, RawQuery: r.URL.RawQuery}, "builder", ""
+	out.Close = r.Header.Get("Upgrade") == ""
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		_ = out.Write(conn) // if it fails, there is no answer
+	}()
+	defer func() { conn.Close(); r.Body.Close(); <-sent }()
+	in := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(in, out)
+	if err != nil {
+		return lost(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return carry(w, resp, in, conn)
+	}
+	for name, values := range resp.Header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(resp.StatusCode)
+	return copyFlushed(w, resp.Body)
+}
+
+func lost(err error) error {
+	return errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("the builder died; try again, what was built before is kept (%v)", err))
+}
+
+func dial(ctx context.Context, p *process) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", p.socket)
+	if err != nil {
+		return nil, lost(err)
+	}
+	return conn, nil
+}
+
+// copyFlushed passes on what comes as it comes.
+func copyFlushed(w http.ResponseWriter, r io.Reader) error {
+	out := http.NewResponseController(w)
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := r.Read(buf)
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
+				return nil // the client is gone
+			}
+			if err := out.Flush(); err != nil {
+				return nil
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return lost(err)
+		}
+	}
+}
+
+// carry takes the client's connection over and joins it with the builder's.
+func carry(w http.ResponseWriter, resp *http.Response, in *bufio.Reader, conn net.Conn) error {
+	client, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	resp.Body = nil
+	if err := resp.Write(client); err != nil {
+		return nil
+	}
+	ended := make(chan struct{}, 2)
+	join := func(to net.Conn, from io.Reader) {
+		_, _ = io.Copy(to, from)
+		if c, ok := to.(interface{ CloseWrite() error }); ok {
+			_ = c.CloseWrite()
+		}
+		ended <- struct{}{}
+	}
+	go join(conn, buffered)
+	go join(client, in)
+	<-ended
+	<-ended
+	return nil
+}
+
+// DiskUsage lists the cache.
+func (b *Builder) DiskUsage(ctx context.Context) ([]build.CacheRecord, error) {
+	if !b.Used() {
+		return nil, nil
+	}
+	p, release, err := b.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	var list []build.CacheRecord
+	return list, ask(ctx, p, http.MethodGet, calls.CachePath, &list)
+}
+
+// ask makes a request of the engine's own.
+func ask(ctx context.Context, p *process, method, path string, into any) error {
+	client := &http.Client{Transport: &http.Transport{
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, p) },
+		DisableKeepAlives: true,
+	}}
+	q, err := http.NewRequestWithContext(ctx, method, "http://builder"+path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(q)
+	if err != nil {
+		return lost(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		var e common.ErrorResponse
+		_ = json.NewDecoder(resp.Body).Decode(&e)
+		return fmt.Errorf("ask the builder: %s", strings.TrimSpace(resp.Status+" "+e.Message))
+	}
+	return json.NewDecoder(resp.Body).Decode(into)
+}

@@ -1,0 +1,161 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/identity"
+	"github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/api/types/jsonstream"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/berth-containers/berth/internal/build/query"
+)
+
+// jobs are the builds that can be cancelled by the ID that their client chose.
+type jobs struct {
+	mu   sync.Mutex
+	list map[string]context.CancelFunc
+}
+
+func (j *jobs) begin(ctx context.Context, id string) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	if id == "" {
+		return ctx, cancel
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.list == nil {
+		j.list = map[string]context.CancelFunc{}
+	}
+	j.list[id] = cancel
+	return ctx, func() {
+		cancel()
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		delete(j.list, id)
+	}
+}
+
+// cancel answers POST /build/cancel.
+func (s *Service) cancel(w http.ResponseWriter, r *http.Request) error {
+	s.jobs.mu.Lock()
+	cancel := s.jobs.list[r.URL.Query().Get("id")]
+	s.jobs.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// build answers POST /build: version 2 is a solve whose client has a session,
+// version 1 the classic builder's.
+func (s *Service) build(w http.ResponseWriter, r *http.Request) error {
+	o, err := query.Parse(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	if o.Version != build.BuilderBuildKit {
+		return errdefs.ErrNotImplemented.WithMessage("the classic builder")
+	}
+	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
+		return err
+	}
+	ctx, done := s.jobs.begin(r.Context(), o.BuildID)
+	defer done()
+	req, err := o.Solve(s.setup.Gateway)
+	if err != nil {
+		return err
+	}
+	out := newLines(w)
+	if err := s.traced(ctx, req, out); err != nil {
+		out.fail(err)
+	}
+	return nil
+}
+
+// traced solves and passes BuildKit's own progress on.
+func (s *Service) traced(ctx context.Context, req *controlapi.SolveRequest, out *lines) error {
+	req.Ref = identity.NewID()
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		// Not with ctx: a build that was cancelled has an end, too.
+		_ = s.kit.Status(&controlapi.StatusRequest{Ref: req.Ref}, &statuses{ctx: context.WithoutCancel(ctx), each: func(m *controlapi.StatusResponse) error {
+			b, err := proto.Marshal(m)
+			if err != nil {
+				return err
+			}
+			return out.aux("moby.buildkit.trace", b)
+		}})
+	})
+	answer, err := s.kit.Solve(ctx, req)
+	watching.Wait()
+	if err != nil {
+		return err
+	}
+	id := answer.ExporterResponse["berth.image.id"]
+	if id == "" {
+		id = answer.ExporterResponse[exptypes.ExporterImageDigestKey]
+	}
+	if id == "" {
+		return nil
+	}
+	return out.aux("moby.image.id", map[string]string{"ID": id})
+}
+
+// statuses is the receiver of a build's progress.
+type statuses struct {
+	grpc.ServerStream
+	ctx  context.Context
+	each func(*controlapi.StatusResponse) error
+}
+
+func (s *statuses) Context() context.Context                { return s.ctx }
+func (s *statuses) Send(m *controlapi.StatusResponse) error { return s.each(m) }
+func (s *statuses) SendMsg(m any) error {
+	if r, ok := m.(*controlapi.StatusResponse); ok {
+		return s.each(r)
+	}
+	return fmt.Errorf("a progress of type %T", m)
+}
+
+// lines are the messages of an answer, one JSON document each.
+type lines struct {
+	mu  sync.Mutex
+	w   http.ResponseWriter
+	enc *json.Encoder
+}
+
+func newLines(w http.ResponseWriter) *lines {
+	w.Header().Set("Content-Type", "application/json")
+	return &lines{w: w, enc: json.NewEncoder(w)}
+}
+
+func (l *lines) send(m jsonstream.Message) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.enc.Encode(m); err != nil {
+		return err
+	}
+	return http.NewResponseController(l.w).Flush()
+}
+
+func (l *lines) aux(id string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return l.send(jsonstream.Message{ID: id, Aux: (*json.RawMessage)(&b)})
+}
+
+func (l *lines) fail(err error) {
+	_ = l.send(jsonstream.Message{Error: &jsonstream.Error{Message: err.Error()}})
+}
