@@ -28,6 +28,9 @@ type Record struct {
 	// NextMounts take the place of Mounts at the next start; nil: they stay.
 	NextMounts []Mount `json:"nextMounts,omitempty"`
 
+	// LogDriver is that of the log if HostConfig shows another; else "".
+	LogDriver string `json:"logDriver,omitempty"`
+
 	State        State     `json:"state"`
 	RestartCount int       `json:"restartCount,omitempty"`
 	Endpoint     *Endpoint `json:"endpoint,omitempty"` // of the last or current run

@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/lives"
+	"github.com/berth-containers/berth/internal/engine/logging"
 	"github.com/berth-containers/berth/internal/logs"
 	"github.com/berth-containers/berth/internal/shim"
 )
@@ -89,8 +90,11 @@ func (s streams) Logs(ctx context.Context, ref string, o LogsOptions, yield func
 	if !o.Stdout && !o.Stderr {
 		return errdefs.ErrInvalidArgument.WithMessage("You must choose at least one stream")
 	}
-	c := s.logConfig(r)
-	return logs.Read(ctx, logs.Config{Driver: c.Driver, Dir: c.Dir, Opts: c.Opts}, logs.ReadOptions{Since: o.Since, Until: o.Until,
+	c, err := logging.Config(r, s.logDir(r.ID))
+	if err != nil {
+		return err
+	}
+	return logs.Read(ctx, c, logs.ReadOptions{Since: o.Since, Until: o.Until,
 		Tail: o.Tail, Stdout: o.Stdout, Stderr: o.Stderr, Follow: o.Follow, Done: s.done(r)}, yield)
 }
 

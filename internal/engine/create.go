@@ -13,11 +13,13 @@ import (
 	"github.com/moby/moby/api/types/network"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/logging"
 	"github.com/berth-containers/berth/internal/engine/merge"
 	"github.com/berth-containers/berth/internal/engine/mounts"
 	"github.com/berth-containers/berth/internal/engine/names"
 	"github.com/berth-containers/berth/internal/engine/ports"
 	"github.com/berth-containers/berth/internal/image"
+	"github.com/berth-containers/berth/internal/logs"
 	"github.com/berth-containers/berth/internal/undo"
 )
 
@@ -54,7 +56,7 @@ func (v verbs) Create(ctx context.Context, o CreateOptions) (id string, warnings
 		return "", nil, err
 	}
 	back.Add(func(context.Context) error { return os.RemoveAll(v.dir(r.ID)) })
-	if err := os.MkdirAll(v.logDir(r.ID), 0o711); err != nil {
+	if err := v.makeDir(r); err != nil {
 		return "", nil, fmt.Errorf("make the container's directory: %w", err)
 	}
 	back.Add(func(ctx context.Context) error { return v.deps.Rootfs.RemoveRootfs(ctx, r.ID) })
@@ -75,6 +77,14 @@ func (v verbs) Create(ctx context.Context, o CreateOptions) (id string, warnings
 	return r.ID, warnings, nil
 }
 
+func (v verbs) makeDir(r *container.Record) error {
+	err := os.MkdirAll(v.logDir(r.ID), 0o711)
+	if err == nil && r.HostConfig.LogConfig.Type == logs.DriverJSONFile && r.LogDriver == "" {
+		err = os.Symlink(filepath.Join("logs", logs.FileName), logging.Link(v.dir(r.ID), r.ID))
+	}
+	return err
+}
+
 // draft is the record of what was asked for, as far as it can be told without
 // making anything.
 func (v verbs) draft(o CreateOptions, img image.Image) (*container.Record, []mounts.Plan, error) {
@@ -83,6 +93,8 @@ func (v verbs) draft(o CreateOptions, img image.Image) (*container.Record, []mou
 		return nil, nil, err
 	}
 	h := merge.HostConfig(o.HostConfig, v.cfg.CgroupV2)
+	var logDriver string
+	h.LogConfig, logDriver = v.cfg.Log.Choose(h.LogConfig)
 	if err := merge.CheckHostConfig(h, c); err != nil {
 		return nil, nil, err
 	}
@@ -93,7 +105,7 @@ func (v verbs) draft(o CreateOptions, img image.Image) (*container.Record, []mou
 		return nil, nil, err
 	}
 	r := &container.Record{ID: names.NewID(), Created: time.Now().UTC(), Image: o.Config.Image, ImageID: img.ID,
-		Config: c, HostConfig: h, State: container.State{Status: container.Created}}
+		Config: c, HostConfig: h, LogDriver: logDriver, State: container.State{Status: container.Created}}
 	if err := v.joinNames(h); err != nil {
 		return nil, nil, err
 	}

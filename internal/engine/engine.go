@@ -18,6 +18,7 @@ import (
 	"github.com/berth-containers/berth/internal/distribution/registries"
 	"github.com/berth-containers/berth/internal/engine/execs"
 	"github.com/berth-containers/berth/internal/engine/lives"
+	"github.com/berth-containers/berth/internal/engine/logging"
 	"github.com/berth-containers/berth/internal/engine/records"
 	"github.com/berth-containers/berth/internal/engine/storage"
 	"github.com/berth-containers/berth/internal/events"
@@ -37,6 +38,7 @@ type Config struct {
 	CgroupV2     bool
 	Version      string
 	Registries   registries.Table // shown by Info
+	Log          logging.Default  // of containers that ask for none
 }
 
 // Processes is how the engine runs containers.

@@ -7,8 +7,8 @@ import (
 	api "github.com/moby/moby/api/types/container"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/logging"
 	"github.com/berth-containers/berth/internal/engine/show"
-	"github.com/berth-containers/berth/internal/logs"
 )
 
 // queries look and change nothing; they wait for no container.
@@ -50,9 +50,8 @@ func (q queries) Inspect(ctx context.Context, ref string, size bool) (api.Inspec
 	if err != nil {
 		return api.InspectResponse{}, err
 	}
-	l := q.logConfig(r)
 	f := show.Facts{Now: time.Now(), Health: q.lives.Health(r.ID), NetworkIDs: q.networkIDs(), Dir: q.dir(r.ID), ExecIDs: q.execs.Running(r.ID),
-		LogPath: logs.Path(logs.Config{Driver: l.Driver, Dir: l.Dir, Opts: l.Opts})}
+		LogPath: logging.Path(r, q.dir(r.ID), q.logDir(r.ID))}
 	if fs, err := q.deps.Rootfs.Rootfs(ctx, r.ID); err == nil {
 		f.Rootfs = &fs
 	}

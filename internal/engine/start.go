@@ -16,6 +16,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/lives"
+	"github.com/berth-containers/berth/internal/engine/logging"
 	"github.com/berth-containers/berth/internal/engine/ports"
 	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/shim"
@@ -164,9 +165,13 @@ func (c *core) execute(ctx context.Context, r *container.Record, run *lives.Run)
 	if err != nil {
 		return s, err
 	}
+	log, err := logging.Config(r, c.logDir(r.ID))
+	if err != nil {
+		return s, err
+	}
 	run.Process = out.Spec.Process
 	s.StartResponse, err = c.startProcess(ctx, shim.StartRequest{ID: r.ID, Bundle: c.dir(r.ID), Spec: out.Spec, Rootfs: &rootfs,
-		OpenStdin: r.Config.OpenStdin, StdinOnce: r.Config.StdinOnce, Log: c.logConfig(r)})
+		OpenStdin: r.Config.OpenStdin, StdinOnce: r.Config.StdinOnce, Log: shim.LogConfig(log)})
 	if errdefs.IsNotFound(err) || errdefs.IsPermissionDenied(err) {
 		err = errdefs.ErrInvalidArgument.WithMessage(err.Error()) // a 404 would mean the container
 	}
@@ -226,11 +231,6 @@ func (c *core) quietly(what string, f func() error) {
 	if err := f(); err != nil {
 		c.log.Warn(what, "error", err)
 	}
-}
-
-func (c *places) logConfig(r *container.Record) shim.LogConfig {
-	l := r.HostConfig.LogConfig
-	return shim.LogConfig{Driver: l.Type, Dir: c.logDir(r.ID), Opts: l.Config}
 }
 
 func onBridge(r *container.Record) bool {

@@ -17,6 +17,9 @@ type format interface {
 	// boundary finds the start of an entry in the last window bytes of f,
 	// which has size bytes; false if that can't be had without reading more.
 	boundary(f *os.File, size, window int64) (int64, bool)
+	// sync finds the first entry that starts in b, which may begin in the middle
+	// of one; -1 if none does.
+	sync(b []byte) int
 }
 
 // codec is how a driver writes its entries.

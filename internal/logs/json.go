@@ -14,7 +14,12 @@ import (
 
 // jsonFormat is that of Docker's json-file driver: json.log is written to,
 // json.log.1 is the one before it and so on.
-type jsonFormat struct{}
+type jsonFormat struct {
+	attrs []byte // the field of each entry, with a comma before it
+}
+
+// FileName is of the file that json-file writes to.
+const FileName = jsonName
 
 const (
 	jsonName = "json.log"
@@ -24,19 +29,22 @@ const (
 )
 
 type jsonEntry struct {
-	Log    string    `json:"log"`
-	Stream string    `json:"stream"`
-	Time   time.Time `json:"time"`
+	Log    string            `json:"log"`
+	Stream string            `json:"stream"`
+	Attrs  map[string]string `json:"attrs"`
+	Time   time.Time         `json:"time"`
 }
 
 func (jsonFormat) header() []byte { return nil }
 
-func (jsonFormat) append(b []byte, m Message) []byte {
+func (f jsonFormat) append(b []byte, m Message) []byte {
 	b = append(b, `{"log":`...)
 	b = appendJSONString(b, m.Line)
 	b = append(b, `,"stream":"`...)
 	b = append(b, m.Stream.String()...)
-	b = append(b, `","time":"`...)
+	b = append(b, '"')
+	b = append(b, f.attrs...)
+	b = append(b, `,"time":"`...)
 	b = m.Time.UTC().AppendFormat(b, time.RFC3339Nano)
 	return append(b, "\"}\n"...)
 }
@@ -79,15 +87,90 @@ func (jsonFormat) next(b []byte) (Message, int, error) {
 		}
 		return Message{}, 0, nil
 	}
+	if m, ok := parseJSON(b[:end]); ok {
+		return m, end + 1, nil
+	}
 	var e jsonEntry
 	if err := json.Unmarshal(b[:end], &e); err != nil {
 		return Message{}, end + 1, errTorn
 	}
-	m := Message{Stream: Stdout, Time: e.Time, Line: []byte(e.Log)}
+	m := Message{Stream: Stdout, Time: e.Time, Line: []byte(e.Log), Attrs: e.Attrs}
 	if e.Stream == "stderr" {
 		m.Stream = Stderr
 	}
 	return m, end + 1, nil
+}
+
+// parseJSON reads an entry as append writes it, without attributes; false for any
+// other. It spares most entries a general decoder.
+func parseJSON(b []byte) (Message, bool) {
+	b, ok := bytes.CutPrefix(b, []byte(`{"log":"`))
+	if !ok {
+		return Message{}, false
+	}
+	line, b, ok := parseString(b)
+	if !ok {
+		return Message{}, false
+	}
+	if !utf8.Valid(line) {
+		return Message{}, false
+	}
+	m := Message{Stream: Stdout, Line: line}
+	if b, ok = bytes.CutPrefix(b, []byte(`,"stream":"std`)); !ok {
+		return Message{}, false
+	}
+	stream, b, ok := bytes.Cut(b, []byte(`","time":"`))
+	switch {
+	case !ok:
+		return Message{}, false
+	case string(stream) == "err":
+		m.Stream = Stderr
+	case string(stream) != "out":
+		return Message{}, false
+	}
+	stamp, ok := bytes.CutSuffix(b, []byte(`"}`))
+	if !ok || m.Time.UnmarshalText(stamp) != nil {
+		return Message{}, false
+	}
+	return m, true
+}
+
+// parseString reads up to the closing quote; the line is copied if it has escapes.
+func parseString(b []byte) (text, rest []byte, ok bool) {
+	end := bytes.IndexAny(b, "\"\\")
+	if end < 0 {
+		return nil, nil, false
+	}
+	if b[end] == '"' {
+		return b[:end], b[end+1:], true
+	}
+	text = append(make([]byte, 0, len(b)), b[:end]...)
+	for b = b[end:]; len(b) > 1; {
+		switch b[0] {
+		case '"':
+			return text, b[1:], true
+		case '\\':
+			i := bytes.IndexByte([]byte(`nrt"\/`), b[1])
+			if i < 0 {
+				return nil, nil, false // \u…: the general decoder knows them
+			}
+			text, b = append(text, "\n\r\t\"\\/"[i]), b[2:]
+		default:
+			n := bytes.IndexAny(b, "\"\\")
+			if n < 0 {
+				return nil, nil, false
+			}
+			text, b = append(text, b[:n]...), b[n:]
+		}
+	}
+	return nil, nil, false
+}
+
+func (jsonFormat) sync(b []byte) int {
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		return i + 1
+	}
+	return -1
 }
 
 func (jsonFormat) boundary(f *os.File, size, window int64) (int64, bool) {
@@ -157,4 +240,13 @@ func (f jsonFormat) rotate(dir string, keep int) (*os.File, error) {
 		}
 	}
 	return createSegment(jsonPath(dir, 0), f.header())
+}
+
+// encode is the field of an entry that has attributes.
+func encode(attrs map[string]string) ([]byte, error) {
+	if len(attrs) == 0 {
+		return nil, nil
+	}
+	b, err := json.Marshal(attrs)
+	return append([]byte(`,"attrs":`), b...), err
 }

@@ -1,5 +1,5 @@
-// Package logs keeps what containers write: drivers "ring" (the default),
-// "json-file" (Docker's format) and "none".
+// Package logs keeps what containers write: drivers "ring" (the default; "local"
+// is the same), "json-file" (Docker's format) and "none".
 //
 // A log is a directory of segments: one file that is appended to, older ones
 // that are only read. An entry is one line with its newline, or a piece of a
@@ -12,8 +12,10 @@
 package logs
 
 import (
+	"cmp"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +47,7 @@ const MaxLine = 16 << 10
 const (
 	DriverRing     = "ring"
 	DriverJSONFile = "json-file"
+	DriverLocal    = "local" // Docker's name of a bounded log: the ring
 	DriverNone     = "none"
 )
 
@@ -53,6 +56,7 @@ type Config struct {
 	Driver string // "" is ring
 	Dir    string // exists, belongs to the driver
 	Opts   map[string]string
+	Attrs  map[string]string // of each entry of json-file: package attributes
 }
 
 // Message is one entry.
@@ -60,6 +64,8 @@ type Message struct {
 	Stream Stream
 	Time   time.Time
 	Line   []byte // with its newline; valid until yield returns
+
+	Attrs map[string]string // only when read
 }
 
 // Partial is whether the entry is a piece of a line that goes on.
@@ -82,38 +88,36 @@ func resolve(c Config) (format, limits, error) {
 	var f format
 	lim := limits{maxBytes: 20 << 20, maxFiles: 5}
 	switch c.Driver {
-	case "", DriverRing:
+	case "", DriverRing, DriverLocal:
 		f = ringFormat{}
 	case DriverJSONFile:
-		f = jsonFormat{}
-		lim = limits{maxBytes: -1, maxFiles: 1}
+		attrs, err := encode(c.Attrs)
+		if err != nil {
+			return nil, lim, err
+		}
+		f = jsonFormat{attrs}
 	case DriverNone:
 		if len(c.Opts) > 0 {
 			return nil, lim, invalid("log driver none takes no options")
 		}
 		return nil, lim, nil
 	default:
-		return nil, lim, invalid("unknown log driver %q: use ring, json-file or none", c.Driver)
+		return nil, lim, invalid("logger: no log driver named '%s' is registered", c.Driver)
 	}
 	err := lim.parse(c.Driver, c.Opts)
 	return f, lim, err
 }
 
 func (l *limits) parse(driver string, opts map[string]string) error {
-	names := make([]string, 0, len(opts))
-	for name := range opts {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(opts)) {
 		value := opts[name]
 		switch name {
 		case "max-size":
 			n, err := units.RAMInBytes(value)
 			if value == "-1" && driver == DriverJSONFile {
 				n, err = -1, nil
-			} else if err != nil || n < MaxLine*2 {
-				return invalid("log-opt max-size=%s: use a size of at least 32k, such as 10m", value)
+			} else if err != nil || n < 1 {
+				return invalid("log-opt max-size=%s: use a size such as 10m", value)
 			}
 			l.maxBytes = n
 		case "max-file":
@@ -123,17 +127,22 @@ func (l *limits) parse(driver string, opts map[string]string) error {
 			}
 			l.maxFiles = n
 		case "compress":
-			if on, err := strconv.ParseBool(value); err != nil || on {
-				return invalid("log-opt compress=%s: compression is not supported; leave it out", value)
+			if _, err := strconv.ParseBool(value); err != nil {
+				return invalid("log-opt compress=%s: use true or false", value)
+			}
+		case "labels", "labels-regex", "env", "env-regex", "tag":
+			if driver != DriverJSONFile {
+				return unknown(name, driver)
 			}
 		default:
-			return invalid("unknown log-opt %q: use max-size or max-file", name)
+			return unknown(name, driver)
 		}
 	}
-	if l.maxBytes < 0 && l.maxFiles > 1 {
-		return invalid("log-opt max-file=%d needs max-size", l.maxFiles)
-	}
 	return nil
+}
+
+func unknown(option, driver string) error {
+	return invalid("unknown log opt '%s' for %s log driver", option, cmp.Or(driver, DriverRing))
 }
 
 func invalid(format string, args ...any) error {

@@ -258,7 +258,7 @@ func TestRecover(t *testing.T) {
 	each(t, nil, func(t *testing.T, c Config) {
 		w := open(t, c)
 		write(t, w, 1, 2)
-		batch := []Message{{Stdout, second(3), []byte("three\n")}, {Stdout, second(3), []byte("four!\n")}}
+		batch := []Message{{Stream: Stdout, Time: second(3), Line: []byte("three\n")}, {Stream: Stdout, Time: second(3), Line: []byte("four!\n")}}
 		before, after, err := w.Prepare(batch)
 		if err != nil {
 			t.Fatal(err)
@@ -306,7 +306,7 @@ func TestBytesSurvive(t *testing.T) {
 }
 
 func TestJSONFormat(t *testing.T) {
-	got := jsonFormat{}.append(nil, Message{Stdout, time.Unix(1, 20).UTC(), []byte("a\xff<b>\n")})
+	got := jsonFormat{}.append(nil, Message{Stream: Stdout, Time: time.Unix(1, 20).UTC(), Line: []byte("a\xff<b>\n")})
 	want := `{"log":"a\ufffd\u003cb\u003e\n","stream":"stdout","time":"1970-01-01T00:00:01.00000002Z"}` + "\n"
 	if string(got) != want {
 		t.Errorf("%s, want %s", got, want)
@@ -325,13 +325,18 @@ func TestValidate(t *testing.T) {
 		{"journald", "", "", false},
 		{"none", "max-size", "1m", false},
 		{"ring", "max-size", "-1", false},
-		{"ring", "max-size", "10", false},
+		{"ring", "max-size", "0", false},
+		{"ring", "tag", "x", false},
+		{"local", "compress", "true", true},
+		{"json-file", "tag", "x", true},
+		{"json-file", "labels", "a,b", true},
 		{"ring", "max-file", "0", false},
 		{"ring", "max-file", "many", false},
 		{"ring", "colour", "red", false},
-		{"json-file", "max-file", "3", false}, // without max-size
+		{"json-file", "max-file", "3", true},
 		{"json-file", "compress", "false", true},
-		{"json-file", "compress", "true", false},
+		{"json-file", "compress", "true", true},
+		{"json-file", "compress", "much", false},
 	} {
 		opts := map[string]string{}
 		if row.name != "" {
@@ -352,15 +357,59 @@ func TestNoneKeepsNothing(t *testing.T) {
 	}
 }
 
+func TestAttributes(t *testing.T) {
+	c := Config{Driver: DriverJSONFile, Dir: t.TempDir(), Attrs: map[string]string{"tag": "a<b"}}
+	write(t, open(t, c), 1, 1)
+	text, err := os.ReadFile(Path(c))
+	if want := `{"log":"line 1\n","stream":"stdout","attrs":{"tag":"a\u003cb"},"time":"`; err != nil || !strings.HasPrefix(string(text), want) {
+		t.Errorf("%s %v", text, err)
+	}
+	err = Read(t.Context(), c, all, func(m Message) error {
+		if m.Attrs["tag"] != "a<b" || string(m.Line) != "line 1\n" {
+			t.Errorf("%+v", m)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A time in a long segment is found without reading what is before it.
+func TestSeekTime(t *testing.T) {
+	each(t, nil, func(t *testing.T, c Config) {
+		w := open(t, c)
+		write(t, w, 1, 30_000)
+		for _, n := range []int{1, 2, 15_000, 29_999, 30_000, 30_001} {
+			o := all
+			o.Since = second(n)
+			got := strings.Fields(read(t, c, o))
+			if want := 30_001 - n; len(got) != want || want > 0 && got[0] != fmt.Sprint(n) {
+				t.Errorf("since %d: %d lines %.40v", n, len(got), got)
+			}
+		}
+		r := reader{format: w.format, dir: c.Dir, options: ReadOptions{Since: second(25_000)}}
+		defer r.close()
+		segments, err := w.format.list(c.Dir)
+		if err == nil {
+			err = r.seekTime(segments)
+		}
+		info, _ := r.cursor.file.Stat()
+		if at := float64(r.cursor.offset) / float64(info.Size()); err != nil || at < 0.5 || at > 25./30 {
+			t.Errorf("reading begins at %.2f of the segment: %v", at, err)
+		}
+	})
+}
+
 func FuzzRing(f *testing.F) { fuzz(f, ringFormat{}) }
 
 func FuzzJSON(f *testing.F) { fuzz(f, jsonFormat{}) }
 
 // fuzz decodes foreign bytes, and checks that what decodes encodes again.
 func fuzz(f *testing.F, format format) {
-	one := format.append(nil, Message{Stdout, second(1), []byte("line\n")})
+	one := format.append(nil, Message{Stream: Stdout, Time: second(1), Line: []byte("line\n")})
 	f.Add(one)
-	f.Add(format.append(one, Message{Stderr, second(2), []byte("\xffpart")}))
+	f.Add(format.append(one, Message{Stream: Stderr, Time: second(2), Line: []byte("\xffpart")}))
 	f.Add(one[:len(one)-3])
 	f.Add([]byte("{}\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {

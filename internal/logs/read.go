@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/containerd/errdefs"
+
 	"github.com/berth-containers/berth/internal/sys/inotify"
 )
 
@@ -38,7 +40,7 @@ func Read(ctx context.Context, c Config, o ReadOptions, yield func(Message) erro
 		return err
 	}
 	if f == nil {
-		return invalid("log driver none keeps no log that could be read")
+		return errdefs.ErrNotImplemented.WithMessage("configured logging driver does not support reading")
 	}
 	r := reader{format: f, dir: c.Dir, options: o}
 	defer r.close()
@@ -123,7 +125,8 @@ func (r *reader) seek() (skip int, err error) {
 	return 0, nil
 }
 
-// seekTime goes to the last segment that starts before Since.
+// seekTime goes to the last segment that starts before Since, and in it near the
+// first entry that does not.
 func (r *reader) seekTime(segments []segment) error {
 	for _, s := range slices.Backward(segments) {
 		ok, err := r.open(s)
@@ -132,9 +135,45 @@ func (r *reader) seekTime(segments []segment) error {
 		}
 		first := r.cursor
 		if m, err := first.next(); err == nil && m.Time.Before(r.options.Since) {
-			return nil
+			return r.bisect()
 		}
 	}
+	return nil
+}
+
+// nearEnough is how many bytes are read rather than searched.
+const nearEnough = 256 << 10
+
+// bisect moves the reader to an entry of the current segment that is older than
+// Since and not far from one that is not.
+func (r *reader) bisect() error {
+	info, err := r.cursor.file.Stat()
+	if err != nil {
+		return err
+	}
+	low, high := r.cursor.offset, info.Size()
+	window := make([]byte, nearEnough/2) // longer than two entries of ours
+	for high-low > nearEnough {
+		middle := low + (high-low)/2
+		n, err := r.cursor.file.ReadAt(window, middle)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		at := r.format.sync(window[:n])
+		if at < 0 {
+			break // an entry of somebody else's: what is left is read
+		}
+		m, _, err := r.format.next(window[at:n])
+		if err != nil {
+			break
+		}
+		if m.Time.Before(r.options.Since) {
+			low = middle + int64(at)
+		} else {
+			high = middle
+		}
+	}
+	r.cursor.offset = low
 	return nil
 }
 

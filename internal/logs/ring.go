@@ -70,6 +70,18 @@ func (ringFormat) next(b []byte) (Message, int, error) {
 	}, n, nil
 }
 
+func (f ringFormat) sync(b []byte) int {
+	for i := 0; i+ringFrame <= len(b); i++ {
+		if stream := Stream(b[i+16]); stream != Stdout && stream != Stderr {
+			continue
+		}
+		if _, n, err := f.next(b[i:]); err == nil && n > 0 {
+			return i
+		}
+	}
+	return -1
+}
+
 func (f ringFormat) boundary(file *os.File, size, window int64) (int64, bool) {
 	b := make([]byte, window)
 	if _, err := file.ReadAt(b, size-window); err != nil {

@@ -21,9 +21,10 @@ const Version = 1
 
 // LogConfig says where a container's output is kept.
 type LogConfig struct {
-	Driver string            `json:"driver"` // "ring", "json-file" or "none"
+	Driver string            `json:"driver"` // "ring", "local", "json-file" or "none"
 	Dir    string            `json:"dir"`    // made by the engine, owned by the log driver
 	Opts   map[string]string `json:"opts,omitempty"`
+	Attrs  map[string]string `json:"attrs,omitempty"` // of each entry of json-file
 }
 
 // StartRequest runs a container. The shim makes its stdio, creates it and lets

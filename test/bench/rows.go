@@ -39,6 +39,8 @@ func rows(crowd int) []row {
 		{[]line{{"names: answers, one at a time", "per second"}, {"names: answers, 32 at once", "per second"}}, 5, names},
 		{[]line{{"many: run -d, 8 at a time", "containers/s"}, {"many: memory per idle container", "MiB PSS"}, {"many: rm -f of all", "ms"}},
 			2, func(s *system) ([]float64, error) { return many(s, crowd) }},
+		{[]line{{"logs: 500 MiB of lines written", "MiB/s"}, {"logs: processors' time for it", "s"}, {"logs: read back", "MiB/s"}, {"logs: the last line", "ms"}}, 2, talkative},
+		{[]line{{"crowd: ps", "ms"}, {"crowd: stats --no-stream", "ms"}}, 2, func(s *system) ([]float64, error) { return crowded(s, crowd) }},
 	}
 }
 

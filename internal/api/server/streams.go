@@ -43,7 +43,7 @@ func containerLogs(e outputs) handler {
 				return nil // it is gone
 			}
 		}
-		lw := &stream.LogWriter{W: w, TTY: tty, Timestamps: decode.Bool(r.query, "timestamps")}
+		lw := &stream.LogWriter{W: w, TTY: tty, Timestamps: decode.Bool(r.query, "timestamps"), Details: decode.Bool(r.query, "details")}
 		err = e.Logs(r.Context(), r.name, o, func(m logs.Message) error {
 			if err := lw.Write(m); err != nil || !o.Follow {
 				return err

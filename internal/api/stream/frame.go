@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/berth-containers/berth/internal/logs"
+	"github.com/berth-containers/berth/internal/logs/attributes"
 )
 
 // stamp is Docker's: RFC 3339 with all nine digits.
@@ -19,6 +20,7 @@ type LogWriter struct {
 	W          io.Writer
 	TTY        bool
 	Timestamps bool
+	Details    bool // attributes before the line
 
 	buf  []byte
 	open [3]bool // of each stream: the last entry was a piece of a line
@@ -35,6 +37,9 @@ func (l *LogWriter) Write(m logs.Message) error {
 			l.buf = append(m.Time.UTC().AppendFormat(l.buf, stamp), ' ')
 		}
 		l.open[s] = m.Partial()
+	}
+	if l.Details {
+		l.buf = append(append(l.buf, attributes.Text(m.Attrs)...), ' ')
 	}
 	l.buf = append(l.buf, m.Line...)
 	if !l.TTY {

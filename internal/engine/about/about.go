@@ -21,9 +21,9 @@ import (
 
 // Engine is what is fixed of it.
 type Engine struct {
-	ID, Root, Version, InitBinary string
-	CgroupV2                      bool
-	Registries                    registries.Table
+	ID, Root, Version, InitBinary, LogDriver string
+	CgroupV2                                 bool
+	Registries                               registries.Table
 }
 
 // Info describes the engine and its host, without what changes by its verbs.
@@ -32,11 +32,11 @@ func Info(e Engine) system.Info {
 		ID: e.ID, Driver: show.Driver,
 		DriverStatus: [][2]string{{"driver-type", "io.containerd.snapshotter.v1"}},
 		Plugins: system.PluginsInfo{Volume: []string{volume.Driver}, Network: []string{"bridge", "host", "null"},
-			Log: []string{logs.DriverJSONFile, logs.DriverNone, logs.DriverRing}},
+			Log: []string{logs.DriverJSONFile, logs.DriverLocal, logs.DriverNone, logs.DriverRing}},
 		MemoryLimit: true, SwapLimit: true, CPUCfsPeriod: true, CPUCfsQuota: true, CPUShares: true, CPUSet: true, PidsLimit: true,
 		OomKillDisable: !e.CgroupV2, IPv4Forwarding: host.FileIs("/proc/sys/net/ipv4/ip_forward", "1"),
 		NFd: host.OpenFiles(), NGoroutines: runtime.NumGoroutine(),
-		SystemTime: time.Now().Format(time.RFC3339Nano), LoggingDriver: logs.DriverRing, CgroupDriver: "cgroupfs", CgroupVersion: "1",
+		SystemTime: time.Now().Format(time.RFC3339Nano), LoggingDriver: e.LogDriver, CgroupDriver: "cgroupfs", CgroupVersion: "1",
 		KernelVersion: host.FirstLine("/proc/sys/kernel/osrelease"), OSType: "linux", Architecture: host.Machine(),
 		IndexServerAddress: "https://index.docker.io/v1/", RegistryConfig: registryConfig(e.Registries), NCPU: runtime.NumCPU(), MemTotal: host.Memory(),
 		DockerRootDir: e.Root, Name: host.Name(), Labels: []string{}, ServerVersion: e.Version,

@@ -15,8 +15,8 @@ import (
 	"github.com/moby/moby/api/types/network"
 
 	"github.com/berth-containers/berth/internal/engine/health"
+	"github.com/berth-containers/berth/internal/engine/logging"
 	"github.com/berth-containers/berth/internal/engine/restart"
-	"github.com/berth-containers/berth/internal/logs"
 )
 
 func invalid(format string, args ...any) error {
@@ -214,12 +214,6 @@ func HostConfig(user *container.HostConfig, cgroupV2 bool) *container.HostConfig
 	if h.RestartPolicy.Name == "" {
 		h.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyDisabled}
 	}
-	if h.LogConfig.Type == "" {
-		h.LogConfig.Type = logs.DriverRing
-	}
-	if h.LogConfig.Config == nil {
-		h.LogConfig.Config = map[string]string{}
-	}
 	if h.PortBindings == nil {
 		h.PortBindings = network.PortMap{}
 	}
@@ -239,7 +233,7 @@ func CheckHostConfig(h *container.HostConfig, c *container.Config) error {
 	if h.AutoRemove && !h.RestartPolicy.IsNone() {
 		return invalid("can't create 'AutoRemove' container with restart policy")
 	}
-	if err := logs.Validate(h.LogConfig.Type, h.LogConfig.Config); err != nil {
+	if err := logging.Check(h.LogConfig); err != nil {
 		return err
 	}
 	for _, m := range []struct {

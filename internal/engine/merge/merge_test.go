@@ -69,7 +69,7 @@ func TestRefusals(t *testing.T) {
 		{&container.Config{Cmd: []string{"x"}, Env: []string{"=x"}}, nil, "invalid environment variable: =x"},
 		{nil, &container.HostConfig{AutoRemove: true, RestartPolicy: container.RestartPolicy{Name: "always"}}, "can't create 'AutoRemove' container with restart policy"},
 		{nil, &container.HostConfig{PidMode: "bogus"}, "invalid PID mode: bogus"},
-		{nil, &container.HostConfig{LogConfig: container.LogConfig{Type: "syslog"}}, `unknown log driver "syslog": use ring, json-file or none`},
+		{nil, &container.HostConfig{LogConfig: container.LogConfig{Type: "syslog"}}, `logger: no log driver named 'syslog' is registered`},
 		{nil, &container.HostConfig{StorageOpt: map[string]string{"size": "1G"}}, "storage options are not supported yet; leave out --storage-opt"},
 		{nil, &container.HostConfig{Links: []string{"a"}}, "links are not supported; use a name in --add-host, or the containers' addresses"},
 		{&container.Config{Cmd: []string{"x", "a\x00b"}}, nil, `invalid command "a\x00b": it contains a zero byte`},
@@ -107,7 +107,7 @@ func TestRefusals(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	h := HostConfig(nil, false)
-	if h.NetworkMode != "bridge" || h.IpcMode != "private" || h.ShmSize != 64<<20 || h.RestartPolicy.Name != "no" || h.LogConfig.Type != "ring" {
+	if h.NetworkMode != "bridge" || h.IpcMode != "private" || h.ShmSize != 64<<20 || h.RestartPolicy.Name != "no" {
 		t.Fatalf("%+v", h)
 	}
 	if err := CheckHostConfig(h, &container.Config{}); err != nil {

@@ -100,7 +100,7 @@ func checkID(id string) error {
 }
 
 func logConfig(c shim.LogConfig) logs.Config {
-	return logs.Config{Driver: c.Driver, Dir: c.Dir, Opts: c.Opts}
+	return logs.Config(c)
 }
 
 // procStat is what the kernel says of a process.
