@@ -5,7 +5,7 @@ PREFIX   ?= /usr/local
 DESTDIR  ?=
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 GOBUILD  := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/berth-containers/berth/internal/version.Version=$(VERSION)'
-BINARIES := berth berthd berth-build berth-shim berth-runtime berth-init berth-registry
+BINARIES := berth berth-buildclient berthd berth-build berth-shim berth-runtime berth-init berth-registry
 
 # Debian packages: what the demo runs on, what the tests judge with, what the
 # benchmark measures against.

@@ -26,10 +26,11 @@ import (
 	"github.com/berth-containers/berth/internal/version"
 )
 
-// Main runs one command line and returns the exit code.
-func Main(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+// Main runs one command line and returns the exit code. build makes the command
+// of that name.
+func Main(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, build func(*env.Env) *cobra.Command) int {
 	e := &env.Env{In: in, Out: out, Err: errOut, Getenv: os.Getenv}
-	root := newRoot(e, args)
+	root := newRoot(e, args, build)
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)
@@ -67,7 +68,7 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 	return code
 }
 
-func newRoot(e *env.Env, args []string) *cobra.Command {
+func newRoot(e *env.Env, args []string, build func(*env.Env) *cobra.Command) *cobra.Command {
 	var o discover.Options
 	var hosts []string
 	var contextName string
@@ -126,7 +127,7 @@ func newRoot(e *env.Env, args []string) *cobra.Command {
 	root.PersistentFlags().Bool("help", false, "Print usage")
 	root.SetUsageFunc(func(cmd *cobra.Command) error { return printUsage(cmd.OutOrStderr(), cmd) })
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { _ = printHelp(e.Out, cmd) })
-	addCommands(root, e, args)
+	addCommands(root, e, args, build)
 	return root
 }
 
@@ -141,7 +142,7 @@ func connect(e *env.Env, o discover.Options) error {
 
 // addCommands makes the commands. Those of a group are made only for a command
 // line that may need them: the others pay for their flags at every start.
-func addCommands(root *cobra.Command, e *env.Env, args []string) {
+func addCommands(root *cobra.Command, e *env.Env, args []string, build func(*env.Env) *cobra.Command) {
 	root.AddGroup(&cobra.Group{ID: "container", Title: "Containers:"}, &cobra.Group{ID: "image", Title: "Images:"},
 		&cobra.Group{ID: "engine", Title: "Engine:"}, &cobra.Group{ID: "group", Title: "Groups:"})
 	add := func(group string, list ...*cobra.Command) {
@@ -152,7 +153,7 @@ func addCommands(root *cobra.Command, e *env.Env, args []string) {
 	}
 	add("container", containers.Shared(e)...)
 	add("container", containers.ListCommand(e, "ps"))
-	add("image", images.ListCommand(e, "images"), images.RemoveCommand(e, "rmi"))
+	add("image", build(e), images.ListCommand(e, "images"), images.RemoveCommand(e, "rmi"))
 	add("image", images.Shared(e)...)
 	add("image", images.SearchCommand(e), objects.LoginCommand(e), objects.LogoutCommand(e))
 	add("engine", objects.InspectCommand(e), objects.VersionCommand(e), objects.InfoCommand(e), objects.EventsCommand(e))
@@ -164,7 +165,8 @@ func addCommands(root *cobra.Command, e *env.Env, args []string) {
 		add("group", &cobra.Command{Use: name, Short: short, Run: func(*cobra.Command, []string) {}})
 	}
 	lazy("container", func() *cobra.Command { return containers.Group(e, objects.ContainerInspect(e)) }, "Manage containers")
-	lazy("image", func() *cobra.Command { return images.Group(e, objects.ImageInspect(e)) }, "Manage images")
+	lazy("image", func() *cobra.Command { return images.Group(e, objects.ImageInspect(e), build(e)) }, "Manage images")
+	lazy("builder", func() *cobra.Command { return objects.BuilderGroup(e, build(e)) }, "Manage builds")
 	lazy("network", func() *cobra.Command { return objects.NetworkGroup(e) }, "Manage networks")
 	lazy("system", func() *cobra.Command { return objects.SystemGroup(e) }, "Manage Berth")
 	lazy("volume", func() *cobra.Command { return objects.VolumeGroup(e) }, "Manage volumes")

@@ -124,7 +124,7 @@ func berth(t *testing.T, f *fake, in string, args ...string) (code int, out, err
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var o, e bytes.Buffer
-	code = Main(ctx, append([]string{"-H", "unix://" + socket}, args...), strings.NewReader(in), &o, &e)
+	code = Main(ctx, append([]string{"-H", "unix://" + socket}, args...), strings.NewReader(in), &o, &e, BuildElsewhere(nil))
 	return code, o.String(), e.String()
 }
 
@@ -225,7 +225,7 @@ func TestMistakes(t *testing.T) {
 		code, _, errOut := berth(t, newFake("0"), "", strings.Fields(line)...)
 		if strings.HasPrefix(line, "-H x") || strings.HasPrefix(line, "-H a") {
 			var e bytes.Buffer
-			code = Main(context.Background(), strings.Fields(line), nil, io.Discard, &e)
+			code = Main(context.Background(), strings.Fields(line), nil, io.Discard, &e, BuildElsewhere(nil))
 			errOut = e.String()
 		}
 		if code != want.code || !strings.Contains(errOut, want.text) {

@@ -46,8 +46,39 @@ func (c *Client) Hijack(ctx context.Context, path string, query url.Values, in a
 	return s, err
 }
 
-func (c *Client) hijack(ctx context.Context, path string, query url.Values, body []byte) (_ *Stream, err error) {
+// Upgrade takes over a connection to speak another protocol on it. The header
+// says more about that.
+func (c *Client) Upgrade(ctx context.Context, path, protocol string, header http.Header) (net.Conn, error) {
+	header = header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	header.Set("Connection", "Upgrade")
+	header.Set("Upgrade", protocol)
+	s, err := c.takeOver(ctx, path, nil, header, nil)
+	if c.tooNew(err) {
+		s, err = c.takeOver(ctx, path, nil, header, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return upgraded{s.conn, s.r}, nil
+}
+
+// upgraded is a connection of which a little was read ahead.
+type upgraded struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (u upgraded) Read(p []byte) (int, error) { return u.r.Read(p) }
+
+func (c *Client) hijack(ctx context.Context, path string, query url.Values, body []byte) (*Stream, error) {
 	header := http.Header{"Content-Type": {"application/json"}, "Connection": {"Upgrade"}, "Upgrade": {"tcp"}}
+	return c.takeOver(ctx, path, query, header, body)
+}
+
+func (c *Client) takeOver(ctx context.Context, path string, query url.Values, header http.Header, body []byte) (_ *Stream, err error) {
 	req, err := c.request(ctx, http.MethodPost, path, query, header, bytes.NewReader(body))
 	if err != nil {
 		return nil, err

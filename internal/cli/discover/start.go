@@ -60,9 +60,9 @@ func (e *Endpoint) start(ctx context.Context) (net.Conn, error) {
 
 // spawn starts berthd in a session of its own; the channel tells of its end.
 func spawn(logFile string) (<-chan error, error) {
-	program, err := find("berthd")
+	program, err := Program("berthd")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("no engine runs: %w, or name an engine by --host", err)
 	}
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -88,8 +88,8 @@ func spawn(logFile string) (<-chan error, error) {
 	return exited, nil
 }
 
-// find looks for one of our programs beside this one, then on the PATH.
-func find(name string) (string, error) {
+// Program finds one of our programs beside this one, or on the PATH.
+func Program(name string) (string, error) {
 	if self, err := os.Executable(); err == nil {
 		beside := filepath.Join(filepath.Dir(self), name)
 		if _, err := os.Stat(beside); err == nil {
@@ -98,7 +98,7 @@ func find(name string) (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("no engine runs, and %s is neither beside berth nor on the PATH: install it, or name an engine by --host", name)
+		return "", fmt.Errorf("%s is neither beside berth nor on the PATH: install it", name)
 	}
 	return path, nil
 }

@@ -124,8 +124,12 @@ func pruneNetworks(cmd *cobra.Command, e *env.Env, o *options) (pruned, error) {
 }
 
 func pruneBuilds(cmd *cobra.Command, e *env.Env, _ *options) (pruned, error) {
+	return pruneCache(cmd, e, url.Values{})
+}
+
+func pruneCache(cmd *cobra.Command, e *env.Env, query url.Values) (pruned, error) {
 	var answer build.CachePruneReport
-	err := ask(cmd, e, "/build/prune", filter.Values{}, &answer)
+	err := e.Client.Post(cmd.Context(), "/build/prune", query, nil, &answer)
 	return pruned{"Deleted build cache objects", answer.CachesDeleted, answer.SpaceReclaimed}, err
 }
 
@@ -185,6 +189,38 @@ func VolumePrune(e *env.Env) *cobra.Command {
 		return []string{"WARNING! This will remove anonymous local volumes not used by at least one container."}
 	}, steps(e, &o, pruneVolumes))
 	cmd.Flags().BoolVarP(&o.all, "all", "a", false, "Remove all unused volumes, not just anonymous ones")
+	return cmd
+}
+
+// BuilderPrune is `builder prune`.
+func BuilderPrune(e *env.Env) *cobra.Command {
+	var o options
+	var keep string
+	cmd := command(e, "Remove build cache", `"until=24h"`, &o, func() []string {
+		if o.all {
+			return []string{"WARNING! This will remove all build cache."}
+		}
+		return []string{"WARNING! This will remove all dangling build cache."}
+	}, func(cmd *cobra.Command) ([]pruned, error) {
+		query := url.Values{"all": {fmt.Sprint(o.all)}}
+		if keep != "" {
+			n, err := units.RAMInBytes(keep)
+			if err != nil {
+				return nil, fmt.Errorf("--reserved-space %s: %w", keep, err)
+			}
+			query.Set("reserved-space", fmt.Sprint(n))
+			query.Set("keep-storage", fmt.Sprint(n)) // its name before 1.48
+		}
+		if err := o.filter.Query(query); err != nil {
+			return nil, err
+		}
+		p, err := pruneCache(cmd, e, query)
+		return []pruned{p}, err
+	})
+	cmd.Flags().BoolVarP(&o.all, "all", "a", false, "Remove all unused build cache, not just dangling ones")
+	cmd.Flags().StringVar(&keep, "reserved-space", "", "How much of it to keep, in `bytes`")
+	cmd.Flags().StringVar(&keep, "keep-storage", "", "")
+	_ = cmd.Flags().MarkHidden("keep-storage")
 	return cmd
 }
 

@@ -140,9 +140,9 @@ func historyOf(i image.HistoryResponseItem, noTrunc, human bool) historyRow {
 }
 
 // Group is `image …`.
-func Group(e *env.Env, inspect *cobra.Command) *cobra.Command {
+func Group(e *env.Env, inspect, build *cobra.Command) *cobra.Command {
 	children := []*cobra.Command{ListCommand(e, "ls", "list"), RemoveCommand(e, "rm", "remove"), disk.ImagePrune(e), InspectCommand(e, inspect),
-		TreeCommand(e), DiffCommand(e), FlattenCommand(e), MountCommand(e), UnmountCommand(e), VerifyCommand(e), CopyCommand(e), ReceiveCommand(e)}
+		TreeCommand(e), DiffCommand(e), FlattenCommand(e), MountCommand(e), UnmountCommand(e), VerifyCommand(e), CopyCommand(e), ReceiveCommand(e), build}
 	children = append(children, Shared(e)...)
 	return env.Group("image", "Manage images", nil, children...)
 }

@@ -142,3 +142,8 @@ func LogoutCommand(e *env.Env) *cobra.Command {
 func SystemGroup(e *env.Env) *cobra.Command {
 	return env.Group("system", "Manage Berth", nil, InfoCommand(e), EventsCommand(e), disk.UsageCommand(e), disk.SystemPrune(e))
 }
+
+// BuilderGroup is `builder`, with the command build in it.
+func BuilderGroup(e *env.Env, build *cobra.Command) *cobra.Command {
+	return env.Group("builder", "Manage builds", nil, build, disk.BuilderPrune(e))
+}

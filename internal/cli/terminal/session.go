@@ -40,7 +40,7 @@ func (s Session) Join(ctx context.Context, stream Stream) (detached bool, err er
 	defer stop()
 	fatal := make(chan os.Signal, 1)
 	if f := Of(s.In); f != nil && s.TTY {
-		restore, err := raw(f)
+		restore, err := Raw(f)
 		if err != nil {
 			return false, err
 		}

@@ -34,8 +34,8 @@ func Size(f *os.File) (width, height uint) {
 	return uint(w), uint(h)
 }
 
-// raw makes the terminal pass on every key; restore may be called more than once.
-func raw(f *os.File) (restore func(), err error) {
+// Raw makes the terminal pass on every key; restore may be called more than once.
+func Raw(f *os.File) (restore func(), err error) {
 	state, err := term.MakeRaw(int(f.Fd()))
 	if err != nil {
 		return nil, fmt.Errorf("make the terminal raw: %w", err)

@@ -1,0 +1,15 @@
+// Berth-buildclient is what `berth build` becomes: the part of the command line
+// that speaks to BuildKit. It takes the same words as berth.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/berth-containers/berth/internal/cli"
+	"github.com/berth-containers/berth/internal/cli/build"
+)
+
+func main() {
+	os.Exit(cli.Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, build.Command(os.Args[1:])))
+}
