@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/berth-containers/berth/internal/snapshot/gunzip"
 	"github.com/containerd/errdefs"
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -84,7 +84,7 @@ func Decompress(r io.Reader) (io.ReadCloser, error) {
 	}
 	switch kind {
 	case Gzip:
-		z, err := gzip.NewReader(r)
+		z, err := gunzip.New(r)
 		if err != nil {
 			return nil, fmt.Errorf("read gzip: %w", err)
 		}
