@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -83,7 +84,9 @@ func (s Builds) enterMade(ctx context.Context, records []string, m Made) (digest
 		err = p.Check()
 	}
 	if err == nil {
-		err = s.adoptLayers(ctx, p, m.Layers)
+		var adopted []string
+		adopted, err = s.adoptLayers(ctx, p, m.Layers)
+		err = errors.Join(err, depot.Flusher{Depot: s.depot}.Mark(ctx, adopted))
 	}
 	if err == nil {
 		err = s.install.Install(ctx, p, nil, nil)
@@ -102,30 +105,32 @@ func (s Builds) enterMade(ctx context.Context, records []string, m Made) (digest
 }
 
 // adoptLayers makes the builder's unpacked layers those of the image, from the
-// lowest up to the first that is not there or lies above something else.
-func (s Builds) adoptLayers(ctx context.Context, p *manifest.Image, layers []string) error {
+// lowest up to the first that is not there or lies above something else, and
+// lists the new chains.
+func (s Builds) adoptLayers(ctx context.Context, p *manifest.Image, layers []string) (adopted []string, err error) {
 	parent := ""
 	for i := range p.Manifest.Layers {
 		chain := p.Chain(i + 1)
 		here, err := s.depot.HoldChain(ctx, chain)
 		if err != nil {
-			return err
+			return adopted, err
 		}
 		if !here {
 			if i >= len(layers) || layers[i] == "" {
-				return nil
+				return adopted, nil
 			}
 			err := s.Depot().Alias(ctx, chain, parent, layers[i])
 			if errdefs.IsNotFound(err) || errdefs.IsFailedPrecondition(err) {
-				return nil
+				return adopted, nil
 			}
 			if err != nil {
-				return err
+				return adopted, err
 			}
+			adopted = append(adopted, chain)
 		}
 		parent = chain
 	}
-	return nil
+	return adopted, nil
 }
 
 func errOr(err, other error) error {

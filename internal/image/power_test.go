@@ -10,9 +10,11 @@ import (
 	"testing"
 
 	"github.com/berth-containers/berth/internal/image/depot"
+	"github.com/berth-containers/berth/internal/image/manifest"
 	"github.com/berth-containers/berth/internal/image/report"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 const (
@@ -181,5 +183,51 @@ func TestPowerCutWithoutBlobs(t *testing.T) {
 	}
 	if _, err := s.Rootfs(ctx, "c"); !errdefs.IsNotFound(err) {
 		t.Errorf("rootfs that was removed: %v", err)
+	}
+}
+
+// What a builder unpacked has the same fate: the image's layer, which is the
+// builder's under another name, is unpacked again.
+func TestPowerCutAfterBuild(t *testing.T) {
+	s := openBoot(t, t.TempDir(), "one")
+	ctx, done, err := s.depot.Lease(s.depot.Scope(context.Background()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mounts, err := s.depot.Layers.Prepare(ctx, "step", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(mounts[0].Source, "below"), []byte("b"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.depot.Layers.Commit(ctx, "built", "step"); err != nil {
+		t.Fatal(err)
+	}
+	tarball := archiveOf(t, reg("below", "b"))
+	layer, err := s.depot.WriteBlob(ctx, ocispec.MediaTypeImageLayer, tarball)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &manifest.Config{OS: "linux", Architecture: "amd64", RootFS: ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{layer.Digest}}}
+	p, err := manifest.Write(ctx, s.depot, config, []ocispec.Descriptor{layer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (Builds{s}).Enter(ctx, Made{Names: []string{"built:1"}, Target: p.Desc, Layers: []string{"built"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, layers, _ := owned(t, s); layers != 1 {
+		t.Errorf("%d layers on disk, want the builder's alone", layers)
+	}
+	done(nil)
+	s = crash(t, s, "two", true)
+	img, err := s.Get(context.Background(), "built:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.PrepareRootfs(context.Background(), img, "c")
+	if err != nil || len(r.Lowers) != 1 || tree(t, r.Lowers[0]) != powerTree {
+		t.Errorf("root filesystem %v, %v", r, err)
 	}
 }

@@ -56,6 +56,19 @@ func (s Flusher) Labels() (map[string]string, error) {
 	return map[string]string{unflushedLabel: s.flushing.boot}, nil
 }
 
+// Mark gives chains that were committed without Labels what they lack.
+func (s Flusher) Mark(ctx context.Context, chains []string) error {
+	if len(chains) == 0 {
+		return nil
+	}
+	labels, err := s.Labels()
+	if err != nil || len(labels) == 0 {
+		return err
+	}
+	defer s.Later()
+	return s.relabel(ctx, chains, labels[unflushedLabel])
+}
+
 // Later makes the chains that were committed durable in the background.
 func (s Flusher) Later() {
 	s.flushing.due.Store(true)
@@ -112,7 +125,7 @@ func (s Flusher) relabel(ctx context.Context, chains []string, label string) err
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("note flushed layers: %w", err)
+		return fmt.Errorf("note what is flushed: %w", err)
 	}
 	return nil
 }
