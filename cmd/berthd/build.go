@@ -49,14 +49,14 @@ type stepNetworks struct {
 }
 
 func (n *stepNetworks) Take(ctx context.Context, id string) (calls.Network, error) {
-	s, err := n.bridge.Take(ctx, network.Request{ContainerID: id})
+	s, err := n.bridge.Take(ctx, network.Request{ContainerID: id, Joins: []network.Join{{NetworkID: n.bridge.DefaultID()}}})
 	if err != nil {
 		return calls.Network{}, err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.taken[id] = s
-	return calls.Network{Path: s.NetNS, Address: s.Endpoint.IP.Addr().String()}, nil
+	return calls.Network{Path: s.NetNS, Address: s.Endpoints[0].IP.Addr().String()}, nil
 }
 
 func (n *stepNetworks) Release(ctx context.Context, id string) error {
@@ -70,5 +70,5 @@ func (n *stepNetworks) Release(ctx context.Context, id string) error {
 	if err := s.Close(); err != nil {
 		return err
 	}
-	return n.bridge.Release(ctx, s.Endpoint)
+	return n.bridge.Release(ctx, id)
 }

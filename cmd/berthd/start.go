@@ -145,7 +145,7 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 		return o, err
 	}
 	d.closers.Add(func(context.Context) error { return images.Close() })
-	bridge, err := network.Open(network.Config{Instance: instance(cfg.DataRoot), Subnet: cfg.BridgeSubnet, StateDir: filepath.Join(cfg.DataRoot, "network")}, log)
+	bridge, err := network.Open(network.Config{Instance: instance(cfg.DataRoot), Subnet: cfg.BridgeSubnet, Seed: cfg.DataRoot, StateDir: filepath.Join(cfg.DataRoot, "network")}, log)
 	if err != nil {
 		return o, err
 	}

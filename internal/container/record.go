@@ -31,9 +31,11 @@ type Record struct {
 	// LogDriver is that of the log if HostConfig shows another; else "".
 	LogDriver string `json:"logDriver,omitempty"`
 
-	State        State     `json:"state"`
-	RestartCount int       `json:"restartCount,omitempty"`
-	Endpoint     *Endpoint `json:"endpoint,omitempty"` // of the last or current run
+	// Networks are in the order of their links inside.
+	Networks []Attachment `json:"networks"`
+
+	State        State `json:"state"`
+	RestartCount int   `json:"restartCount,omitempty"`
 
 	// StoppedByUser keeps "unless-stopped" and "always" from restarting it.
 	StoppedByUser bool `json:"stoppedByUser,omitempty"`

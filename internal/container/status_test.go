@@ -50,10 +50,11 @@ func TestRefusalExplainsItself(t *testing.T) {
 }
 
 func TestRecordClone(t *testing.T) {
-	r := &Record{ID: "a", Mounts: []Mount{{Name: "v"}}, Endpoint: &Endpoint{ID: "e"}}
+	r := &Record{ID: "a", Mounts: []Mount{{Name: "v"}}, Networks: []Attachment{{Network: "n", Endpoint: &Endpoint{ID: "e"}}}}
 	c := r.Clone()
-	c.Name, c.State.Status, c.Endpoint = "n", Running, nil
-	if r.Name != "" || r.State.Status != "" || r.Endpoint == nil {
+	c.Name, c.State.Status = "n", Running
+	c.SetEndpoints(nil)
+	if r.Name != "" || r.State.Status != "" || len(r.Endpoints()) != 1 || len(c.Endpoints()) != 0 {
 		t.Fatal("a clone shares its fields")
 	}
 }

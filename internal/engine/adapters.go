@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 
+	mobynet "github.com/moby/moby/api/types/network"
+
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/network"
@@ -19,18 +21,37 @@ var (
 	_ Rootfs = (*image.Store)(nil)
 )
 
-// Facts are what is fixed of a network.
-type Facts interface {
-	Gateway() netip.Prefix
-	Name() string // of the bridge's link
+// Sandboxes are the containers' places in networks.
+type Sandboxes interface {
+	Restore(ctx context.Context, living []network.Live) error
+	Take(ctx context.Context, r network.Request) (Sandbox, error)
+	Release(ctx context.Context, containerID string) error
+	Connect(ctx context.Context, netns string, r network.Request) (network.Places, error)
+	Disconnect(ctx context.Context, netns, containerID, networkID string) (network.Places, error)
 }
 
-// Sandbox is a network namespace with its endpoint inside. Close gives the hold
-// of the namespace up, not the endpoint.
+// Definitions are the networks that there are.
+type Definitions interface {
+	Networks() []mobynet.Network
+	Status(id string) *mobynet.Status
+	Create(ctx context.Context, q mobynet.CreateRequest) (mobynet.Network, error)
+	Remove(ctx context.Context, id string) error
+}
+
+// Facts are what is fixed of the default network, and what changes of those who
+// run besides their networks.
+type Facts interface {
+	Gateway() netip.Prefix
+	Rename(containerID string, names map[string][]string) []container.Endpoint
+	Republish(ctx context.Context, containerID string, ports []container.Port) (network.Places, error)
+}
+
+// Sandbox is a network namespace with its endpoints inside. Close gives the hold
+// of the namespace up, not the endpoints.
 type Sandbox struct {
-	NetNS    string
-	Endpoint container.Endpoint
-	Close    func() error
+	NetNS string
+	network.Places
+	Close func() error
 }
 
 // Bridge lets the engine use n.
@@ -43,7 +64,7 @@ func (b bridge) Take(ctx context.Context, r network.Request) (Sandbox, error) {
 	if err != nil {
 		return Sandbox{}, err
 	}
-	return Sandbox{NetNS: s.NetNS, Endpoint: s.Endpoint, Close: s.Close}, nil
+	return Sandbox{NetNS: s.NetNS, Places: s.Places, Close: s.Close}, nil
 }
 
 // Supervise lets the engine use the shim behind c; respawn returns when one

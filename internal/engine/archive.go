@@ -17,6 +17,7 @@ import (
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/merge"
 	"github.com/berth-containers/berth/internal/image"
+	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/snapshot"
 	"github.com/berth-containers/berth/internal/spec"
@@ -85,7 +86,7 @@ func (f filing) unstarted(ctx context.Context, r *container.Record, in spec.Inpu
 	host.NetworkMode, host.PidMode, host.IpcMode, host.UTSMode = mobynet.NetworkNone, "", api.IPCModePrivate, ""
 	r.Config, r.HostConfig = &config, &host
 	in.Record, in.ShmDir = r, ""
-	if err := f.writeFiles(r, nil, &in); err != nil {
+	if err := f.writeFiles(r, network.Places{}, &in); err != nil {
 		return shim.MountsRequest{}, err
 	}
 	out, err := f.deps.Spec(in)

@@ -10,13 +10,13 @@ import (
 	"github.com/containerd/errdefs"
 	api "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
-	"github.com/moby/moby/api/types/network"
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/logging"
 	"github.com/berth-containers/berth/internal/engine/merge"
 	"github.com/berth-containers/berth/internal/engine/mounts"
 	"github.com/berth-containers/berth/internal/engine/names"
+	"github.com/berth-containers/berth/internal/engine/networks"
 	"github.com/berth-containers/berth/internal/engine/ports"
 	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/logs"
@@ -101,11 +101,12 @@ func (v verbs) draft(o CreateOptions, img image.Image) (*container.Record, []mou
 	if _, err := ports.Bindings(c, h); err != nil {
 		return nil, nil, err
 	}
-	if err := checkEndpoints(o.NetworkingConfig); err != nil {
+	attached, err := networks.Attachments(c, h, o.NetworkingConfig, v.deps.Networks.Networks())
+	if err != nil {
 		return nil, nil, err
 	}
 	r := &container.Record{ID: names.NewID(), Created: time.Now().UTC(), Image: o.Config.Image, ImageID: img.ID,
-		Config: c, HostConfig: h, LogDriver: logDriver, State: container.State{Status: container.Created}}
+		Config: c, HostConfig: h, Networks: attached, LogDriver: logDriver, State: container.State{Status: container.Created}}
 	if err := v.joinNames(h); err != nil {
 		return nil, nil, err
 	}
@@ -114,25 +115,6 @@ func (v verbs) draft(o CreateOptions, img image.Image) (*container.Record, []mou
 	}
 	plans, err := mounts.Read(c, h, v.records.Find)
 	return r, plans, err
-}
-
-// checkEndpoints refuses what only a network of the user's own could do.
-func checkEndpoints(n *network.NetworkingConfig) error {
-	if n == nil {
-		return nil
-	}
-	for name, e := range n.EndpointsConfig {
-		switch {
-		case e == nil:
-		case e.IPAMConfig != nil && (e.IPAMConfig.IPv4Address.IsValid() || e.IPAMConfig.IPv6Address.IsValid()):
-			return errdefs.ErrInvalidArgument.WithMessage("user specified IP address is supported on user defined networks only")
-		case len(e.MacAddress) > 0:
-			return errdefs.ErrInvalidArgument.WithMessage("a MAC address of the user's is not supported yet; leave out --mac-address")
-		case len(e.Aliases) > 0 && name == network.NetworkBridge:
-			return errdefs.ErrInvalidArgument.WithMessage("network-scoped alias is supported only for containers in user defined networks")
-		}
-	}
-	return nil
 }
 
 // joinNames replaces names of other containers by their IDs: a name may be

@@ -14,7 +14,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/distribution/registries"
 	"github.com/berth-containers/berth/internal/engine/execs"
 	"github.com/berth-containers/berth/internal/engine/lives"
@@ -23,7 +22,6 @@ import (
 	"github.com/berth-containers/berth/internal/engine/storage"
 	"github.com/berth-containers/berth/internal/events"
 	"github.com/berth-containers/berth/internal/image"
-	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/oci"
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/spec"
@@ -79,12 +77,10 @@ type Supervisor interface {
 	Mounts
 }
 
-// Networks gives containers their place on the bridge.
+// Networks gives containers their places.
 type Networks interface {
-	Restore(ctx context.Context, endpoints []container.Endpoint) error
-	Take(ctx context.Context, r network.Request) (Sandbox, error)
-	Republish(ctx context.Context, e container.Endpoint, ports []container.Port) (container.Endpoint, error)
-	Release(ctx context.Context, e container.Endpoint) error
+	Sandboxes
+	Definitions
 	Facts
 }
 
@@ -118,7 +114,8 @@ type Engine struct {
 	verbs   // create … remove
 	streams // attach, logs, wait, exec
 	queries // list, inspect, top, info
-	objects // networks, images, events
+	objects // images, events
+	wiring  // networks
 	storage.Volumes
 	pruning // what nobody uses
 	filing  // containers' files
@@ -177,7 +174,7 @@ func New(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (_ *Engin
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{verbs{c}, streams{c}, queries{c}, objects{core: c, lock: lock}, storage.Volumes{Store: c.storage}, pruning{c}, filing{c}}
+	e := &Engine{verbs{c}, streams{c}, queries{c}, objects{core: c, lock: lock}, wiring{c}, storage.Volumes{Store: c.storage}, pruning{c}, filing{c}}
 	if err := (recovery{c}).run(ctx); err != nil {
 		return nil, err
 	}

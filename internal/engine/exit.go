@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/lives"
+	"github.com/berth-containers/berth/internal/engine/networks"
 	"github.com/berth-containers/berth/internal/engine/restart"
 	"github.com/berth-containers/berth/internal/shim"
 )
@@ -221,11 +222,11 @@ func (c *core) tryKeep(l *lives.Live) bool {
 }
 
 func (c *core) freeNetwork(ctx context.Context, r *container.Record) error {
-	if r.Endpoint == nil {
+	if !networks.Own(r) {
 		return nil
 	}
-	c.tellEndpoint(r, events.ActionDisconnect)
-	return c.deps.Networks.Release(ctx, *r.Endpoint)
+	wiring{c}.tellPlaces(r, events.ActionDisconnect)
+	return c.deps.Networks.Release(ctx, r.ID)
 }
 
 // planRun lets the container run again after a pause, unless a verb comes first.

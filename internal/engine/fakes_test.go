@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	api "github.com/moby/moby/api/types/container"
+	mobynet "github.com/moby/moby/api/types/network"
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -26,7 +26,6 @@ import (
 	"github.com/berth-containers/berth/internal/distribution/registries"
 	"github.com/berth-containers/berth/internal/engine/lives"
 	"github.com/berth-containers/berth/internal/image"
-	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/oci"
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/spec"
@@ -43,6 +42,7 @@ type world struct {
 	dead      chan struct{} // closed when the shim dies
 	respawns  int
 	endpoints map[string]container.Endpoint
+	networks  []mobynet.Network
 	rootfs    map[string]bool
 	nextPid   int
 	execs     map[string]string
@@ -254,41 +254,6 @@ func (w *world) killShim(lost ...string) {
 	}
 	close(w.dead)
 }
-
-type fakeNetworks struct{ *world }
-
-func (n fakeNetworks) Restore(_ context.Context, es []container.Endpoint) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.endpoints = map[string]container.Endpoint{}
-	for _, e := range es {
-		n.endpoints[e.ID] = e
-	}
-	return nil
-}
-
-func (n fakeNetworks) Take(_ context.Context, r network.Request) (Sandbox, error) {
-	if err := n.step("network.Take"); err != nil {
-		return Sandbox{}, err
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.nextPid++
-	e := container.Endpoint{ID: fmt.Sprintf("e%d", n.nextPid), ContainerID: r.ContainerID, IP: netip.MustParsePrefix("172.30.0.5/16"),
-		Gateway: netip.MustParseAddr("172.30.0.1"), MAC: "02:42:ac:1e:00:05", Ports: r.Ports}
-	n.endpoints[e.ID] = e
-	return Sandbox{NetNS: "/ns", Endpoint: e, Close: func() error { return nil }}, nil
-}
-
-func (n fakeNetworks) Release(_ context.Context, e container.Endpoint) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.endpoints, e.ID)
-	return nil
-}
-
-func (fakeNetworks) Gateway() netip.Prefix { return netip.MustParsePrefix("172.30.0.1/16") }
-func (fakeNetworks) Name() string          { return "berth0" }
 
 type fakeImages struct{ *world }
 

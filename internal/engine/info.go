@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/engine/about"
 	"github.com/berth-containers/berth/internal/engine/ps"
+	"github.com/berth-containers/berth/internal/network/definition"
 )
 
 // Top lists the container's processes as ps with these arguments does.
@@ -34,7 +35,7 @@ func (q queries) Info(ctx context.Context) (system.Info, error) {
 	if err != nil {
 		return system.Info{}, err
 	}
-	i := about.Info(about.Engine{ID: q.networkID("engine"), Root: q.cfg.DataRoot, Version: q.cfg.Version, InitBinary: q.cfg.InitBinary, LogDriver: q.cfg.Log.Shown(), CgroupV2: q.cfg.CgroupV2, Registries: q.cfg.Registries})
+	i := about.Info(about.Engine{ID: definition.BuiltinID(q.root, "engine"), Root: q.cfg.DataRoot, Version: q.cfg.Version, InitBinary: q.cfg.InitBinary, LogDriver: q.cfg.Log.Shown(), CgroupV2: q.cfg.CgroupV2, Registries: q.cfg.Registries})
 	i.Images, i.NEventsListener = len(images), q.events.Listeners()
 	about.Count(q.records.All(), &i)
 	return i, nil

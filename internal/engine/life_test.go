@@ -475,7 +475,7 @@ func TestListAndInspect(t *testing.T) {
 		t.Errorf("%+v", i)
 	}
 	n, err := b.NetworkInspect(t.Context(), "bridge")
-	if err != nil || n.Containers[id].Name != "web" || n.IPAM.Config[0].Gateway.String() != "172.30.0.1" {
+	if err != nil || n.Containers[id].Name != "web" {
 		t.Errorf("%+v %v", n, err)
 	}
 	info, err := b.Info(t.Context())

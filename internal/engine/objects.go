@@ -2,19 +2,13 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"maps"
-	"net"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
-	mobynet "github.com/moby/moby/api/types/network"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/berth-containers/berth/internal/container"
@@ -25,7 +19,7 @@ import (
 	"github.com/berth-containers/berth/internal/volume"
 )
 
-// objects are networks, images and events, as far as they concern
+// objects are images and events, as far as they concern
 // containers.
 type objects struct {
 	*core
@@ -75,11 +69,6 @@ func (c *announcer) tellVolume(name string, action events.Action, more map[strin
 	c.events.Publish(events.VolumeEventType, action, name, a)
 }
 
-func (c *announcer) tellEndpoint(r *container.Record, action events.Action) {
-	c.events.Publish(events.NetworkEventType, action, c.networkID(mobynet.NetworkBridge),
-		map[string]string{"container": r.ID, "name": mobynet.NetworkBridge, "type": "bridge"})
-}
-
 func (c *announcer) tellPrune(kind events.Type, reclaimed uint64) {
 	c.events.Publish(kind, events.ActionPrune, "", map[string]string{"reclaimed": strconv.FormatUint(reclaimed, 10)})
 }
@@ -107,105 +96,4 @@ func (o objects) RemoveImage(ctx context.Context, ref string, force bool) ([]ima
 		}
 	}
 	return removed, err
-}
-
-// networkID is stable for a data root.
-func (c *announcer) networkID(name string) string {
-	sum := sha256.Sum256([]byte("network " + name + " of " + c.root))
-	return hex.EncodeToString(sum[:])
-}
-
-func (c *announcer) networkIDs() map[string]string {
-	ids := map[string]string{}
-	for _, name := range []string{mobynet.NetworkBridge, mobynet.NetworkHost, mobynet.NetworkNone} {
-		ids[name] = c.networkID(name)
-	}
-	return ids
-}
-
-// NetworkList lists bridge, host and none; filters name, id, driver, type, scope, label, dangling.
-func (o objects) NetworkList(_ context.Context, f Filters) ([]mobynet.Summary, error) {
-	list := []mobynet.Summary{}
-	for _, name := range []string{mobynet.NetworkBridge, mobynet.NetworkHost, mobynet.NetworkNone} {
-		n := o.network(name)
-		ok, err := matchNetwork(n, f)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			list = append(list, mobynet.Summary{Network: n})
-		}
-	}
-	return list, nil
-}
-
-func matchNetwork(n mobynet.Network, f Filters) (bool, error) {
-	for key, values := range f {
-		any := len(values) == 0
-		for v := range values {
-			switch key {
-			case "name":
-				any = any || strings.Contains(n.Name, v)
-			case "id":
-				any = any || strings.HasPrefix(n.ID, v)
-			case "driver":
-				any = any || n.Driver == v
-			case "scope":
-				any = any || n.Scope == v
-			case "type":
-				any = any || v == "builtin"
-			case "label", "dangling":
-				any = any || key == "dangling" && (v == "false" || v == "0")
-			default:
-				return false, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter '%s'", key))
-			}
-		}
-		if !any {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
-func (o objects) network(name string) mobynet.Network {
-	n := mobynet.Network{Name: name, ID: o.networkID(name), Created: o.started, Scope: "local", Driver: name, EnableIPv4: true,
-		IPAM: mobynet.IPAM{Driver: "default", Config: []mobynet.IPAMConfig{}}, Options: map[string]string{}, Labels: map[string]string{}}
-	if name == mobynet.NetworkNone {
-		n.Driver = "null"
-	}
-	if name == mobynet.NetworkBridge {
-		g := o.deps.Networks.Gateway()
-		n.IPAM.Config = append(n.IPAM.Config, mobynet.IPAMConfig{Subnet: g.Masked(), Gateway: g.Addr()})
-		n.Options = map[string]string{"com.docker.network.bridge.default_bridge": "true", "com.docker.network.bridge.enable_icc": "true",
-			"com.docker.network.bridge.enable_ip_masquerade": "true", "com.docker.network.bridge.name": o.deps.Networks.Name()}
-	}
-	return n
-}
-
-// NetworkInspect returns one network by name or ID, with its containers.
-func (o objects) NetworkInspect(_ context.Context, ref string) (mobynet.Inspect, error) {
-	for name, id := range o.networkIDs() {
-		if ref != name && (len(ref) < 4 || !strings.HasPrefix(id, ref)) {
-			continue
-		}
-		i := mobynet.Inspect{Network: o.network(name), Containers: map[string]mobynet.EndpointResource{}}
-		for _, r := range o.records.All() {
-			if string(r.HostConfig.NetworkMode) == name && r.State.Status.Alive() {
-				i.Containers[r.ID] = resource(r)
-			}
-		}
-		return i, nil
-	}
-	return mobynet.Inspect{}, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("network %s not found", ref))
-}
-
-func resource(r *container.Record) mobynet.EndpointResource {
-	e := mobynet.EndpointResource{Name: r.Name}
-	if r.Endpoint != nil {
-		e.EndpointID, e.IPv4Address = r.Endpoint.ID, r.Endpoint.IP
-		if mac, err := net.ParseMAC(r.Endpoint.MAC); err == nil {
-			e.MacAddress = mobynet.HardwareAddr(mac)
-		}
-	}
-	return e
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/containerd/errdefs"
 	api "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
-	mobynet "github.com/moby/moby/api/types/network"
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/filters"
@@ -80,12 +79,6 @@ func (p pruning) ReclaimImage(ctx context.Context, unused image.Image) ([]image.
 		p.ImagesPruned(uint64(unused.Bytes))
 	}
 	return removed, err
-}
-
-// PruneNetworks removes the networks that no container uses: there are none but
-// the engine's own, which stay.
-func (p pruning) PruneNetworks(_ context.Context, f Filters) (mobynet.PruneReport, error) {
-	return mobynet.PruneReport{NetworksDeleted: []string{}}, filters.Only(f, "until", "label", "label!")
 }
 
 // ImagesPruned tells what PruneImages reclaimed.

@@ -25,7 +25,7 @@ func (q queries) List(ctx context.Context, o ListOptions) ([]api.Summary, error)
 		return nil, err
 	}
 	all := o.All || o.Limit > 0 || filter.All()
-	facts := show.Facts{Now: time.Now(), NetworkIDs: q.networkIDs()}
+	facts := show.Facts{Now: time.Now()}
 	list := []api.Summary{}
 	for _, r := range q.records.All() {
 		if !all && !r.State.Status.Alive() && r.State.Status != container.Restarting || !filter.Match(r) {
@@ -50,7 +50,7 @@ func (q queries) Inspect(ctx context.Context, ref string, size bool) (api.Inspec
 	if err != nil {
 		return api.InspectResponse{}, err
 	}
-	f := show.Facts{Now: time.Now(), Health: q.lives.Health(r.ID), NetworkIDs: q.networkIDs(), Dir: q.dir(r.ID), ExecIDs: q.execs.Running(r.ID),
+	f := show.Facts{Now: time.Now(), Health: q.lives.Health(r.ID), Dir: q.dir(r.ID), ExecIDs: q.execs.Running(r.ID),
 		LogPath: logging.Path(r, q.dir(r.ID), q.logDir(r.ID))}
 	if fs, err := q.deps.Rootfs.Rootfs(ctx, r.ID); err == nil {
 		f.Rootfs = &fs

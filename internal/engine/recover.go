@@ -41,7 +41,7 @@ func (c recovery) run(ctx context.Context) error {
 	over := c.adopt(all, running)
 	c.storage.Tidy(func(id string) bool { r := c.records.Get(id); return r != nil && r.State.Status.Alive() },
 		func(id string) bool { return c.records.Get(id) != nil })
-	if err := c.deps.Networks.Restore(ctx, c.endpoints()); err != nil {
+	if err := c.deps.Networks.Restore(ctx, wiring(c).living()); err != nil {
 		return fmt.Errorf("restore the network: %w", err)
 	}
 	c.dropStrays(ctx, running)
@@ -154,18 +154,6 @@ func seen(r *container.Record, s shim.Status) {
 
 func unknown(id, why string) shim.Exit {
 	return shim.Exit{ID: id, Code: -1, Unknown: why, At: time.Now()}
-}
-
-// endpoints are those of the containers that run, and of those whose end will
-// give them back.
-func (c recovery) endpoints() []container.Endpoint {
-	var all []container.Endpoint
-	for _, r := range c.records.All() {
-		if r.State.Status.Alive() && r.Endpoint != nil {
-			all = append(all, *r.Endpoint)
-		}
-	}
-	return all
 }
 
 // dropStrays ends what runs in the shim without a record that says so: a start

@@ -12,12 +12,11 @@ import (
 	"github.com/containerd/errdefs"
 	api "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
-	mobynet "github.com/moby/moby/api/types/network"
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/lives"
 	"github.com/berth-containers/berth/internal/engine/logging"
-	"github.com/berth-containers/berth/internal/engine/ports"
+	"github.com/berth-containers/berth/internal/engine/networks"
 	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/spec"
@@ -77,9 +76,16 @@ func (c *core) launch(ctx context.Context, l *lives.Live, r *container.Record, r
 func (c *core) running(id string, run *lives.Run, s started, restarts int) error {
 	r := c.records.Update(id, func(r *container.Record) {
 		r.State = container.State{Status: container.Running, Pid: s.Pid, StartedAt: s.StartedAt.UTC(), FinishedAt: r.State.FinishedAt, CgroupPath: s.CgroupPath}
-		r.Endpoint, r.RestartCount, r.StoppedByUser = s.endpoint, restarts, false
+		r.RestartCount, r.StoppedByUser = restarts, false
+		if s.attached != nil {
+			r.Networks = s.attached
+			r.SetEndpoints(s.places.Endpoints)
+		}
 	})
 	c.storage.Started(r)
+	if s.attached != nil {
+		wiring{c}.tellPlaces(r, events.ActionConnect)
+	}
 	c.tell(r, events.ActionStart, nil)
 	close(run.Started)
 	streams{c}.watchHealth(r, c.lives.Get(id), run)
@@ -130,7 +136,8 @@ func exitCodeOf(err error) int {
 // started is what a run began with.
 type started struct {
 	shim.StartResponse
-	endpoint *container.Endpoint
+	attached []container.Attachment // nil: the network is another's
+	places   network.Places
 }
 
 // execute makes everything a run needs and has the shim start it.
@@ -149,16 +156,16 @@ func (c *core) execute(ctx context.Context, r *container.Record, run *lives.Run)
 	if err := (spaces{c}).namespaces(r, &in); err != nil {
 		return s, err
 	}
-	if onBridge(r) {
-		sandbox, err := c.take(ctx, r)
+	if networks.Own(r) {
+		sandbox, attached, err := wiring{c}.sandbox(ctx, r)
 		if err != nil {
 			return s, err
 		}
 		defer c.quietly("close a sandbox", sandbox.Close)
-		s.endpoint, in.NetNS = &sandbox.Endpoint, sandbox.NetNS
-		back.Add(func(ctx context.Context) error { return c.deps.Networks.Release(ctx, sandbox.Endpoint) })
+		s.attached, s.places, in.NetNS = attached, sandbox.Places, sandbox.NetNS
+		back.Add(func(ctx context.Context) error { return c.deps.Networks.Release(ctx, r.ID) })
 	}
-	if err := c.writeFiles(r, s.endpoint, &in); err != nil {
+	if err := c.writeFiles(r, s.places, &in); err != nil {
 		return s, err
 	}
 	out, err := c.deps.Spec(in)
@@ -174,9 +181,6 @@ func (c *core) execute(ctx context.Context, r *container.Record, run *lives.Run)
 		OpenStdin: r.Config.OpenStdin, StdinOnce: r.Config.StdinOnce, Log: shim.LogConfig(log)})
 	if errdefs.IsNotFound(err) || errdefs.IsPermissionDenied(err) {
 		err = errdefs.ErrInvalidArgument.WithMessage(err.Error()) // a 404 would mean the container
-	}
-	if err == nil && s.endpoint != nil {
-		c.tellEndpoint(r, events.ActionConnect)
 	}
 	return s, err
 }
@@ -233,10 +237,6 @@ func (c *core) quietly(what string, f func() error) {
 	}
 }
 
-func onBridge(r *container.Record) bool {
-	return r.HostConfig.NetworkMode == mobynet.NetworkBridge && !r.Config.NetworkDisabled
-}
-
 // spaces tell which namespaces a container gets.
 type spaces struct{ *core }
 
@@ -254,8 +254,6 @@ func (c spaces) namespaces(r *container.Record, in *spec.Input) (err error) {
 		in.NetNS = "host"
 	case h.NetworkMode.IsContainer():
 		in.NetNS, err = c.namespaceOf(h.NetworkMode.ConnectedContainer(), "net")
-	case !h.NetworkMode.IsNone() && !onBridge(r) && !r.Config.NetworkDisabled:
-		err = errdefs.ErrNotFound.WithMessage(fmt.Sprintf("network %s not found", h.NetworkMode))
 	}
 	if err == nil && h.PidMode.IsHost() {
 		in.PidNS = "host"
@@ -299,16 +297,4 @@ func (c spaces) namespaceOf(ref, kind string) (string, error) {
 		return "", errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot join %s namespace of a non running container: %s", kind, other.ID))
 	}
 	return "/proc/" + strconv.Itoa(other.State.Pid) + "/ns/" + kind, nil
-}
-
-func (c *core) take(ctx context.Context, r *container.Record) (Sandbox, error) {
-	published, err := ports.Bindings(r.Config, r.HostConfig)
-	if err != nil {
-		return Sandbox{}, err
-	}
-	req := network.Request{ContainerID: r.ID, Ports: published}
-	if r.Endpoint != nil {
-		req.PreferIP = r.Endpoint.IP.Addr()
-	}
-	return c.deps.Networks.Take(ctx, req)
 }

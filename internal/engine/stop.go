@@ -284,6 +284,7 @@ func (v verbs) Rename(ctx context.Context, ref, name string) error {
 		return err
 	}
 	v.records.Unreserve(old, r.ID)
+	wiring(v).renamed(r)
 	v.tell(r, events.ActionRename, map[string]string{"oldName": "/" + old})
 	return nil
 }

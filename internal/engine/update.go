@@ -60,11 +60,11 @@ func (v verbs) Update(ctx context.Context, ref string, u UpdateOptions) (warning
 		warnings = append(warnings, more...)
 	}
 	after := v.records.Update(r.ID, func(r *container.Record) {
-		r.Config, r.HostConfig, r.NextMounts, r.Endpoint = changed.Config, changed.HostConfig, changed.NextMounts, changed.Endpoint
+		r.Config, r.HostConfig, r.NextMounts, r.Networks = changed.Config, changed.HostConfig, changed.NextMounts, changed.Networks
 	})
 	if err := v.records.Save(r.ID); err != nil {
 		v.records.Update(r.ID, func(now *container.Record) {
-			now.Config, now.HostConfig, now.NextMounts, now.Endpoint = r.Config, r.HostConfig, r.NextMounts, r.Endpoint
+			now.Config, now.HostConfig, now.NextMounts, now.Networks = r.Config, r.HostConfig, r.NextMounts, r.Networks
 		})
 		return nil, err
 	}
@@ -112,23 +112,23 @@ func (v verbs) revised(ctx context.Context, r *container.Record, u UpdateOptions
 
 // republish has a running container's ports published as changed says.
 func (v verbs) republish(ctx context.Context, r, changed *container.Record, ch revise.Changes, back *undo.Stack) error {
-	if !ch.Ports() || r.Endpoint == nil {
+	if !ch.Ports() || len(r.Endpoints()) == 0 {
 		return nil
 	}
 	want, err := ports.Bindings(changed.Config, changed.HostConfig)
 	if err != nil {
 		return err
 	}
-	before := *r.Endpoint
-	next, err := v.deps.Networks.Republish(ctx, before, want)
+	before := r.Ports()
+	next, err := v.deps.Networks.Republish(ctx, r.ID, want)
 	if err != nil {
 		return err
 	}
 	back.Add(func(ctx context.Context) error {
-		_, err := v.deps.Networks.Republish(ctx, next, before.Ports)
+		_, err := v.deps.Networks.Republish(ctx, r.ID, before)
 		return err
 	})
-	changed.Endpoint = &next
+	changed.SetEndpoints(next.Endpoints)
 	return nil
 }
 

@@ -10,21 +10,23 @@ import (
 	"github.com/containerd/errdefs"
 	api "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
-	"github.com/moby/moby/api/types/network"
+	mobynet "github.com/moby/moby/api/types/network"
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/revise"
+	"github.com/berth-containers/berth/internal/network"
 )
 
-func (n fakeNetworks) Republish(_ context.Context, e container.Endpoint, ports []container.Port) (container.Endpoint, error) {
+func (n fakeNetworks) Republish(_ context.Context, containerID string, ports []container.Port) (network.Places, error) {
 	if err := n.step("network.Republish"); err != nil {
-		return e, err
+		return network.Places{}, err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	e := n.of(containerID).Endpoints[0]
 	e.Ports = ports
 	n.endpoints[e.ID] = e
-	return e, nil
+	return n.of(containerID), nil
 }
 
 // What is changed while it runs, at once and at the next start, and over an engine.
@@ -32,11 +34,11 @@ func TestUpdateBeyondLimits(t *testing.T) {
 	b := newBench(t)
 	id := b.run(func(o *CreateOptions) {
 		o.HostConfig.Mounts = []mount.Mount{{Type: mount.TypeVolume, Source: "old", Target: "/old"}}
-		o.HostConfig.PortBindings = network.PortMap{network.MustParsePort("80/tcp"): {{HostPort: "8080"}}}
+		o.HostConfig.PortBindings = mobynet.PortMap{mobynet.MustParsePort("80/tcp"): {{HostPort: "8080"}}}
 	})
 	warnings, err := b.Update(t.Context(), id, UpdateOptions{Changes: revise.Changes{EnvAdd: []string{"A=1"}, LabelsAdd: map[string]string{"x": "y"},
 		MountsAdd: []mount.Mount{{Type: mount.TypeVolume, Source: "new", Target: "/new"}}, MountsRemove: []string{"/old"},
-		PortBindingsAdd: network.PortMap{network.MustParsePort("81/tcp"): {{HostPort: "8081"}}}, PortBindingsRemove: []string{"8080:80"}}})
+		PortBindingsAdd: mobynet.PortMap{mobynet.MustParsePort("81/tcp"): {{HostPort: "8081"}}}, PortBindingsRemove: []string{"8080:80"}}})
 	if err != nil || len(warnings) != 1 {
 		t.Fatal(warnings, err)
 	}
@@ -44,7 +46,7 @@ func TestUpdateBeyondLimits(t *testing.T) {
 	if !slices.Contains(r.Config.Env, "A=1") || r.Config.Labels["x"] != "y" || len(r.Mounts) != 1 || r.Mounts[0].Name != "old" {
 		t.Errorf("%+v", r)
 	}
-	if p := r.Endpoint.Ports; len(p) != 1 || p[0].HostPort != 8081 || p[0].ContainerPort != 81 {
+	if p := r.Ports(); len(p) != 1 || p[0].HostPort != 8081 || p[0].ContainerPort != 81 {
 		t.Errorf("ports: %+v", p)
 	}
 	for _, volume := range []string{"old", "new"} {
@@ -69,7 +71,7 @@ func TestUpdateIsWholeOrNot(t *testing.T) {
 	before := b.record(id)
 	b.w.setFail("network.Republish", errors.New("no"))
 	for what, u := range map[string]UpdateOptions{
-		"a port": {Changes: revise.Changes{LabelsAdd: map[string]string{"x": "y"}, PortBindingsAdd: network.PortMap{network.MustParsePort("81/tcp"): nil},
+		"a port": {Changes: revise.Changes{LabelsAdd: map[string]string{"x": "y"}, PortBindingsAdd: mobynet.PortMap{mobynet.MustParsePort("81/tcp"): nil},
 			MountsAdd: []mount.Mount{{Type: mount.TypeVolume, Source: "new", Target: "/new"}}}},
 		"a label":  {Changes: revise.Changes{LabelsRemove: []string{"none"}, EnvAdd: []string{"A=1"}}},
 		"a mount":  {Changes: revise.Changes{MountsRemove: []string{"/none"}, MountsAdd: []mount.Mount{{Type: mount.TypeVolume, Source: "new", Target: "/new"}}}},

@@ -16,7 +16,7 @@ import (
 func BenchmarkMake(b *testing.B) {
 	n := open(b, testConfig(b))
 	for b.Loop() {
-		s, err := n.maker.Make()
+		s, err := n.standard.maker.Make()
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -46,13 +46,13 @@ func benchmarkTake(b *testing.B, ports []container.Port) {
 			runtime.Gosched()
 		}
 		b.StartTimer()
-		taken, err := n.Take(b.Context(), Request{ContainerID: "bench", Ports: ports})
+		taken, err := n.Take(b.Context(), std(n, Request{ContainerID: "bench", Ports: ports}))
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()
 		taken.Close()
-		if err := n.Release(b.Context(), taken.Endpoint); err != nil {
+		if err := n.Release(b.Context(), taken.Endpoints[0].ContainerID); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()
@@ -64,13 +64,13 @@ func BenchmarkRelease(b *testing.B) {
 	n := open(b, testConfig(b))
 	for b.Loop() {
 		b.StopTimer()
-		taken, err := n.Take(b.Context(), Request{ContainerID: "bench", Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}})
+		taken, err := n.Take(b.Context(), std(n, Request{ContainerID: "bench", Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}}))
 		if err != nil {
 			b.Fatal(err)
 		}
 		taken.Close()
 		b.StartTimer()
-		if err := n.Release(b.Context(), taken.Endpoint); err != nil {
+		if err := n.Release(b.Context(), taken.Endpoints[0].ContainerID); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -98,7 +98,7 @@ func BenchmarkBurst(b *testing.B) {
 		taken := make([]*Sandbox, 100)
 		for i := range taken {
 			done.Go(func() {
-				s, err := n.Take(b.Context(), Request{ContainerID: "bench"})
+				s, err := n.Take(b.Context(), std(n, Request{ContainerID: "bench"}))
 				if err != nil {
 					b.Error(err)
 				}
@@ -109,7 +109,7 @@ func BenchmarkBurst(b *testing.B) {
 		b.StopTimer()
 		for _, s := range taken {
 			s.Close()
-			if err := n.Release(b.Context(), s.Endpoint); err != nil {
+			if err := n.Release(b.Context(), s.Endpoints[0].ContainerID); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -127,7 +127,7 @@ func BenchmarkFirstConnect(b *testing.B) {
 		var done sync.WaitGroup
 		for range 50 {
 			done.Go(func() {
-				s, err := n.maker.Make()
+				s, err := n.standard.maker.Make()
 				if err != nil {
 					b.Error(err)
 					return

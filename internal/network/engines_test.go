@@ -28,7 +28,7 @@ func TestTwoEngines(t *testing.T) {
 		t.Errorf("published port from the other engine's container: %q, %v", sees, err)
 	}
 	b.refused(a.ip, 80)
-	_, err := two.Take(t.Context(), Request{Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}})
+	_, err := two.Take(t.Context(), std(two, Request{Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}}))
 	if !errdefs.IsAlreadyExists(err) || !strings.Contains(err.Error(), "in use by ") {
 		t.Errorf("the port of the other engine: %v", err)
 	}
@@ -139,8 +139,8 @@ func TestSubnet(t *testing.T) {
 	conf := testConfig(t)
 	conf.Subnet = netip.MustParsePrefix("10.9.9.0/28")
 	n := open(t, conf)
-	if n.Gateway().String() != "10.9.9.1/28" || n.Name() != "br-"+conf.Instance {
-		t.Errorf("%s on %s", n.Gateway(), n.Name())
+	if n.Gateway().String() != "10.9.9.1/28" || n.standard.link != "br-"+conf.Instance {
+		t.Errorf("%s on %s", n.Gateway(), n.standard.link)
 	}
 	if b := take(t, n, Request{}); !conf.Subnet.Contains(b.ip) {
 		t.Errorf("%s is not of %s", b.ip, conf.Subnet)

@@ -75,16 +75,38 @@ func open(t testing.TB, c Config, endpoints ...container.Endpoint) *Network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Restore(t.Context(), endpoints); err != nil {
+	if err := n.Restore(t.Context(), living(endpoints)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { shut(t, n) })
 	return n
 }
 
+// living are containers with one endpoint each.
+func living(endpoints []container.Endpoint) []Live {
+	var all []Live
+	for _, ep := range endpoints {
+		all = append(all, Live{ContainerID: ep.ContainerID, Endpoints: []container.Endpoint{ep}})
+	}
+	return all
+}
+
+// std is a request for the default network, unless it names others.
+func std(n *Network, r Request) Request {
+	if r.Joins == nil {
+		r.Joins = []Join{{NetworkID: n.standard.def.ID}}
+	}
+	return r
+}
+
+// prefer asks for an address of the default network that was had before.
+func prefer(n *Network, a netip.Addr) Request {
+	return Request{Joins: []Join{{NetworkID: n.standard.def.ID, Before: &container.Endpoint{IP: netip.PrefixFrom(a, a.BitLen())}}}}
+}
+
 func shut(t testing.TB, n *Network) {
 	for _, ep := range n.endpoints() {
-		if err := n.Release(context.Background(), ep); err != nil {
+		if err := n.Release(context.Background(), ep.ContainerID); err != nil {
 			t.Error(err)
 		}
 	}
@@ -98,8 +120,8 @@ func (n *Network) endpoints() []container.Endpoint {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var all []container.Endpoint
-	for _, ep := range n.live {
-		all = append(all, ep)
+	for _, p := range n.live {
+		all = append(all, p.Endpoint)
 	}
 	return all
 }
@@ -111,12 +133,12 @@ func checkClean(t testing.TB, n *Network) {
 		t.Fatal(err)
 	}
 	for _, l := range links {
-		if name := l.Attrs().Name; strings.HasPrefix(name, n.maker.Prefix) || name == n.bridge {
-			t.Errorf("link %s is left", name)
+		if strings.Contains(l.Attrs().Name, n.instance) {
+			t.Errorf("link %s is left", l.Attrs().Name)
 		}
 	}
 	for _, name := range tables(t) {
-		if strings.HasSuffix(name, n.maker.Prefix[2:]) {
+		if strings.HasSuffix(name, n.instance) {
 			t.Errorf("nftables table %s is left", name)
 		}
 	}
@@ -166,7 +188,7 @@ func take(t testing.TB, n *Network, r Request) box {
 	if r.ContainerID == "" {
 		r.ContainerID = newID()
 	}
-	s, err := n.Take(t.Context(), r)
+	s, err := n.Take(t.Context(), std(n, r))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +199,7 @@ func take(t testing.TB, n *Network, r Request) box {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b := box{t: t, ns: ns, ip: s.Endpoint.IP.Addr(), ep: s.Endpoint, held: &[]io.Closer{ns}}
+	b := box{t: t, ns: ns, ip: s.Endpoints[0].IP.Addr(), ep: s.Endpoints[0], held: &[]io.Closer{ns}}
 	t.Cleanup(b.leave)
 	return b
 }

@@ -9,11 +9,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"sync"
+	"time"
 
 	"github.com/containerd/errdefs"
+	mobynet "github.com/moby/moby/api/types/network"
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/network/bridge"
+	"github.com/berth-containers/berth/internal/network/definition"
+	"github.com/berth-containers/berth/internal/network/directory"
 	"github.com/berth-containers/berth/internal/network/ipam"
 	"github.com/berth-containers/berth/internal/network/publish"
 	"github.com/berth-containers/berth/internal/network/sandbox"
@@ -24,35 +28,59 @@ import (
 // that two processors can start in the time a refill takes.
 const poolSize = 8
 
-// Network is one engine's network.
+// Network is all networks of one engine.
 type Network struct {
-	bridge  string
-	gateway netip.Prefix
-	log     *slog.Logger
+	*core
+	definitions
+}
 
-	host  *rtnl.Conn
-	addrs *ipam.Pool
-	maker *sandbox.Maker
-	table *publish.Table
-	ports *publish.Ports
-	flows *publish.Flows
-	sweep *sweeper
+// definitions are the networks that there are.
+type definitions struct{ *core }
 
-	mu     sync.Mutex
-	live   map[string]container.Endpoint
-	pool   *sandbox.Pool // started by Restore or the first Take
-	closed bool
+// core is what everything here shares.
+type core struct {
+	instance string
+	seed     string
+	state    string // directory
+	started  time.Time
+	log      *slog.Logger
+
+	host     *rtnl.Conn
+	table    *publish.Table
+	ports    *publish.Ports
+	flows    *publish.Flows
+	sweep    *sweeper
+	names    *directory.Directory
+	resolver Resolver // may be nil
+
+	standard *segment   // the default network
+	defining sync.Mutex // one network is made or removed at a time
+
+	mu       sync.Mutex
+	segments map[string]*segment // by network ID
+	live     map[string]place    // by endpoint ID
+	clients  map[string]Client // by container ID
+	pool     *sandbox.Pool // started by Restore or the first Take
+	closed   bool
+}
+
+// place is an endpoint and the segment that it is in.
+type place struct {
+	container.Endpoint
+	segment *segment
 }
 
 var instance = regexp.MustCompile(`^[0-9a-f]{8}$`)
 
-// Open makes the bridge and the table, or adopts those of an engine that
-// crashed. Restore says which endpoints live on.
+// Open makes bridges and the table, or adopts those of an engine that crashed.
+// Restore says which endpoints live on.
 func Open(c Config, log *slog.Logger) (*Network, error) {
 	if !instance.MatchString(c.Instance) {
 		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("network instance %q is not 8 hex digits", c.Instance))
 	}
-	n := &Network{bridge: "br-" + c.Instance, log: log, ports: publish.NewPorts(), live: map[string]container.Endpoint{}}
+	shared := &core{instance: c.Instance, seed: c.Seed, state: c.StateDir, started: time.Now().UTC(), log: log, resolver: c.Resolver,
+		ports: publish.NewPorts(), names: directory.New(), segments: map[string]*segment{}, live: map[string]place{}, clients: map[string]Client{}}
+	n := &Network{shared, definitions{shared}}
 	if err := n.open(c); err != nil {
 		return nil, errors.Join(err, n.disconnect())
 	}
@@ -60,39 +88,62 @@ func Open(c Config, log *slog.Logger) (*Network, error) {
 }
 
 func (n *Network) open(c Config) error {
-	if err := n.openAddresses(c); err != nil {
-		return err
+	if err := os.MkdirAll(n.dir(), 0o700); err != nil {
+		return fmt.Errorf("make network state directory: %w", err)
 	}
-	n.gateway = bridge.Gateway(n.addrs.Subnet())
-	n.addrs.Claim(n.gateway.Addr())
-	index, err := bridge.Ensure(n.bridge, n.gateway)
+	addrs, err := n.openAddresses(c)
 	if err != nil {
-		return err
-	}
-	n.table, err = publish.NewTable("berth-"+c.Instance, n.bridge, n.gateway)
-	if err != nil {
-		return err
-	}
-	if err := n.ensureTable(); err != nil {
 		return err
 	}
 	n.host, err = rtnl.Dial()
 	if err != nil {
 		return err
 	}
-	prefix := "ve" + c.Instance
-	n.maker = &sandbox.Maker{Host: n.host, Bridge: n.bridge, Index: index, Gateway: n.gateway, Prefix: prefix, Addresses: n.addrs}
+	if err := n.openStandard(addrs); err != nil {
+		return err
+	}
+	n.table, err = publish.NewTable("berth-" + c.Instance)
+	if err != nil {
+		return err
+	}
+	if err := n.load(); err != nil {
+		return err
+	}
+	if err := n.ensureTable(); err != nil {
+		return err
+	}
 	n.sweep, n.flows = newSweeper(n.log), publish.NewFlows(n.log)
+	return nil
+}
+
+// openStandard makes the default network.
+func (n *Network) openStandard(addrs *ipam.Pool) error {
+	gateway := bridge.Gateway(addrs.Subnet())
+	addrs.Claim(gateway.Addr())
+	s := &segment{link: "br-" + n.instance, v4: addrs, set: definition.Settings{ICC: true, Masquerade: true, LinkPrefix: "eth",
+		V4: definition.Subnet{Prefix: addrs.Subnet(), Gateway: gateway.Addr()}}}
+	s.def = mobynet.Network{
+		Name: mobynet.NetworkBridge, ID: definition.BuiltinID(n.seed, mobynet.NetworkBridge), Created: n.started, Scope: "local",
+		Driver: definition.Driver, EnableIPv4: true, Labels: map[string]string{},
+		IPAM: mobynet.IPAM{Driver: "default", Config: []mobynet.IPAMConfig{{Subnet: addrs.Subnet(), Gateway: gateway.Addr()}}},
+		Options: map[string]string{
+			"com.docker.network.bridge.default_bridge": "true", "com.docker.network.bridge.enable_icc": "true",
+			"com.docker.network.bridge.enable_ip_masquerade": "true", "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+			"com.docker.network.bridge.name": s.link, "com.docker.network.driver.mtu": "1500"},
+	}
+	if err := s.ensure(); err != nil {
+		return err
+	}
+	s.maker = &sandbox.Maker{Host: n.host, Bridge: s.link, Index: s.shards[0], Masters: s.masters, Gateway: gateway, Prefix: "ve" + n.instance, Addresses: addrs}
+	n.standard = s
+	n.segments[s.def.ID] = s
 	return nil
 }
 
 // openAddresses decides on the subnet: the configured one, else the one that
 // was chosen before, else a free one.
-func (n *Network) openAddresses(c Config) error {
-	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
-		return fmt.Errorf("make network state directory: %w", err)
-	}
-	path := filepath.Join(c.StateDir, "addresses.json")
+func (n *Network) openAddresses(c Config) (*ipam.Pool, error) {
+	name, path := "br-"+c.Instance, filepath.Join(c.StateDir, "addresses.json")
 	state, err := ipam.Load(path)
 	if err != nil {
 		n.log.Warn("network addresses start anew", "error", err)
@@ -101,23 +152,22 @@ func (n *Network) openAddresses(c Config) error {
 	case c.Subnet.IsValid():
 		subnet := c.Subnet.Masked()
 		if !subnet.Addr().Is4() {
-			return errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("--bridge-subnet %s: the bridge has IPv4 only", c.Subnet))
+			return nil, errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("--bridge-subnet %s: the default network has IPv4 only; make a network with --ipv6", c.Subnet))
 		}
-		if err := bridge.CheckSubnet(n.bridge, subnet); err != nil {
-			return err
+		if err := bridge.CheckSubnet(name, subnet); err != nil {
+			return nil, err
 		}
 		if state.Subnet != subnet {
 			state = ipam.State{Subnet: subnet}
 		}
-	case !state.Subnet.IsValid() || bridge.CheckSubnet(n.bridge, state.Subnet) != nil:
-		subnet, err := bridge.FreeSubnet(n.bridge)
+	case !state.Subnet.IsValid() || bridge.CheckSubnet(name, state.Subnet) != nil:
+		subnet, err := bridge.FreeSubnet(name)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		state = ipam.State{Subnet: subnet}
 	}
-	n.addrs, err = ipam.New(path, state)
-	return err
+	return ipam.New(path, state)
 }
 
 // ensureTable leaves a table alone that a crashed engine left: its published
@@ -128,8 +178,8 @@ func (n *Network) ensureTable() error {
 		return err
 	}
 	if len(foreign) > 0 {
-		n.log.Warn("another firewall drops forwarded traffic: let it accept what comes from and goes to the bridge",
-			"bridge", n.bridge, "chains", foreign)
+		n.log.Warn("another firewall drops forwarded traffic: let it accept what comes from and goes to the engine's bridges",
+			"bridge", n.standard.link, "chains", foreign)
 	}
 	there, err := n.table.Exists()
 	if err != nil || there {
@@ -138,28 +188,31 @@ func (n *Network) ensureTable() error {
 	return n.table.Set(n.desired)
 }
 
-// Gateway is the bridge's address and the subnet's length.
-func (n *Network) Gateway() netip.Prefix { return n.gateway }
+// Gateway is the default network's bridge's address and the subnet's length.
+func (n *Network) Gateway() netip.Prefix { return n.standard.set.V4.Bridge() }
 
-// Name is the bridge's link.
-func (n *Network) Name() string { return n.bridge }
+// DefaultID is the default network's.
+func (n *Network) DefaultID() string { return n.standard.def.ID }
+
+// Names is who is called what, for a Resolver.
+func (n *Network) Names() *directory.Directory { return n.names }
 
 // start returns the pool, filling since the first call: before Restore has
 // claimed the addresses of the living, none may be given away.
-func (n *Network) start() (*sandbox.Pool, error) {
+func (n *core) start() (*sandbox.Pool, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
 		return nil, errdefs.ErrFailedPrecondition.WithMessage("the network is closed")
 	}
 	if n.pool == nil {
-		n.pool = sandbox.NewPool(n.maker, poolSize, n.log)
+		n.pool = sandbox.NewPool(n.standard.maker, poolSize, n.log)
 	}
 	return n.pool, nil
 }
 
 // disconnect closes what the Network holds open.
-func (n *Network) disconnect() error {
+func (n *core) disconnect() error {
 	var errs []error
 	n.ports.Close()
 	if n.sweep != nil {

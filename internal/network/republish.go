@@ -10,43 +10,56 @@ import (
 	"github.com/berth-containers/berth/internal/network/publish"
 )
 
-// Republish changes the published ports of an endpoint that lives, and returns it
-// with them. What stays published is not touched; connections to a port that goes
-// last until they end, flows of UDP end with it.
-func (n *Network) Republish(ctx context.Context, ep container.Endpoint, want []container.Port) (container.Endpoint, error) {
+// Republish changes the published ports of a container that runs, and returns its
+// places with them. What stays published is not touched; connections to a port
+// that goes last until they end, flows of UDP end with it.
+func (n *Network) Republish(ctx context.Context, containerID string, want []container.Port) (Places, error) {
 	if err := ctx.Err(); err != nil {
-		return ep, err
+		return Places{}, err
 	}
-	n.mu.Lock()
-	now, there := n.live[ep.ID]
-	n.mu.Unlock()
-	if !there {
-		return ep, errdefs.ErrNotFound.WithMessage("the container is not in the network any more")
+	now := n.of(containerID)
+	if len(now) == 0 {
+		return Places{}, errdefs.ErrNotFound.WithMessage("the container is not in a network any more")
 	}
-	change := publish.Compare(now.Ports, want)
-	held, err := n.ports.Extend(ep.ID, ep.ContainerID, change.New)
+	t := taking{n: n.core, places: slices.Clone(now), request: Request{ContainerID: containerID}}
+	var wanted []container.Port
+	for _, w := range want {
+		if w.HostIP.IsValid() {
+			wanted = append(wanted, w)
+			continue
+		}
+		for _, w.HostIP = range t.everywhere(gateways(now)) {
+			wanted = append(wanted, w)
+		}
+	}
+	change := publish.Compare(n.ports.Held(containerID), wanted)
+	held, err := n.ports.Extend(containerID, containerID, change.New)
 	if err != nil {
-		return ep, err
+		return Places{}, err
 	}
-	next, added, gone := now, now, now
-	next.Ports, added.Ports, gone.Ports = slices.Concat(change.Kept, held), held, change.Gone
-	n.keep(next)
-	if err := n.change(n.table.Add, mappings(added)); err != nil {
+	t.assign(slices.Concat(change.Kept, held))
+	before, after := mappings(now...), mappings(t.places...)
+	added := slices.DeleteFunc(slices.Clone(after), func(m publish.Mapping) bool { return slices.Contains(before, m) })
+	gone := slices.DeleteFunc(before, func(m publish.Mapping) bool { return slices.Contains(after, m) })
+	n.keep(t.places)
+	if err := n.change(n.table.Add, added); err != nil {
 		n.keep(now)
-		n.ports.Shrink(ep.ID, held)
-		return ep, err
+		n.ports.Shrink(containerID, held)
+		return Places{}, err
 	}
-	n.flows.Published(mappings(added))
-	err = n.change(n.table.Remove, mappings(gone))
-	n.flows.Removed(slices.DeleteFunc(mappings(gone), func(m publish.Mapping) bool { return m.Proto != "udp" }))
-	n.ports.Shrink(ep.ID, change.Gone)
-	return next, err
+	n.flows.Published(added)
+	err = n.change(n.table.Remove, gone)
+	n.flows.Removed(slices.DeleteFunc(gone, func(m publish.Mapping) bool { return m.Proto != "udp" }))
+	n.ports.Shrink(containerID, change.Gone)
+	return n.show(t.places), err
 }
 
-// keep makes ep what an endpoint is; its container's owner lets nobody release it
-// meanwhile.
-func (n *Network) keep(ep container.Endpoint) {
+// keep makes places what they are; their container's owner lets nobody release
+// them meanwhile.
+func (n *core) keep(places []place) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.live[ep.ID] = ep
+	for _, p := range places {
+		n.live[p.ID] = p
+	}
 }

@@ -47,9 +47,9 @@ func TestRepublish(t *testing.T) {
 	defer peer.Close()
 	republish := func(want ...container.Port) error {
 		t.Helper()
-		next, err := n.Republish(t.Context(), b.ep, want)
+		next, err := n.Republish(t.Context(), b.ep.ContainerID, want)
 		if err == nil {
-			b.ep = next
+			b.ep = next.Endpoints[0]
 		}
 		return err
 	}
@@ -75,7 +75,7 @@ func TestRepublish(t *testing.T) {
 		t.Errorf("the connection to the port that went: %v", err)
 	}
 	// What cannot be had changes nothing; what went can be had by others.
-	if _, err := n.Take(t.Context(), Request{ContainerID: newID(), Ports: []container.Port{{ContainerPort: 7, HostPort: 9007}}}); !errdefs.IsAlreadyExists(err) {
+	if _, err := n.Take(t.Context(), std(n, Request{ContainerID: newID(), Ports: []container.Port{{ContainerPort: 7, HostPort: 9007}}})); !errdefs.IsAlreadyExists(err) {
 		t.Error(err)
 	}
 	other := take(t, n, Request{Ports: []container.Port{{ContainerPort: 7, HostPort: 8007}}})
@@ -85,10 +85,10 @@ func TestRepublish(t *testing.T) {
 	if !answers(9007) || answers(9008) {
 		t.Error("9007, 9008:", answers(9007), answers(9008))
 	}
-	if err := n.Release(t.Context(), other.ep); err != nil {
+	if err := n.Release(t.Context(), other.ep.ContainerID); err != nil {
 		t.Error(err)
 	}
-	if _, err := n.Republish(t.Context(), other.ep, nil); !errdefs.IsNotFound(err) {
+	if _, err := n.Republish(t.Context(), other.ep.ContainerID, nil); !errdefs.IsNotFound(err) {
 		t.Error(err)
 	}
 }

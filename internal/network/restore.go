@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -20,14 +21,15 @@ const closeWait = 5 * time.Second
 // Restore makes the endpoints that live on after a start of the engine the only
 // ones: their addresses, ports and links are kept, or made good, and every
 // other link and mapping of ours goes. It comes before the first Take.
-func (n *Network) Restore(ctx context.Context, endpoints []container.Endpoint) error {
+func (n *Network) Restore(ctx context.Context, living []Live) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	keep := map[string]bool{}
-	for _, ep := range endpoints {
-		keep[ep.HostLink] = true
-		n.adopt(ep)
+	keep := map[string]*segment{}
+	for _, l := range living {
+		for _, ep := range l.Endpoints {
+			keep[ep.HostLink] = n.adopt(ep)
+		}
 	}
 	if err := n.table.Set(n.desired); err != nil {
 		return err
@@ -40,58 +42,123 @@ func (n *Network) Restore(ctx context.Context, endpoints []container.Endpoint) e
 			return err
 		}
 	}
+	for _, l := range living {
+		n.restoreNames(l)
+	}
 	_, err := n.start()
 	return err
 }
 
-func (n *Network) adopt(ep container.Endpoint) {
+// adopt takes an endpoint over and returns its segment; nil if it has none.
+func (n *Network) adopt(ep container.Endpoint) *segment {
 	n.mu.Lock()
-	_, known := n.live[ep.ID]
+	known, there := n.live[ep.ID]
+	s := n.segments[ep.NetworkID]
 	n.mu.Unlock()
-	if known {
-		return
+	if there {
+		return known.segment
 	}
-	if !n.addrs.Claim(ep.IP.Addr()) {
+	if s == nil || !s.claim(ep) {
 		// It has no place in this network, and must not free another's.
-		n.log.Warn("running container is left without network: its address is not free",
-			"container", ep.ContainerID, "address", ep.IP, "subnet", n.addrs.Subnet())
-		return
+		n.log.Warn("running container is left without network: its network is gone, or its address is not free",
+			"container", ep.ContainerID, "network", ep.NetworkID, "address", ep.IP)
+		return nil
 	}
-	ports, err := n.ports.Adopt(ep.ID, ep.ContainerID, ep.Ports)
+	ports, err := n.ports.Adopt(ep.ContainerID, ep.ContainerID, ep.Ports)
 	if err != nil { // the mapping of one that a program took stays: it works
 		n.log.Warn("published port of a running container is not held", "container", ep.ContainerID, "error", err)
 	}
 	ep.Ports = ports
 	n.mu.Lock()
-	n.live[ep.ID] = ep
-	n.mu.Unlock()
+	defer n.mu.Unlock()
+	n.live[ep.ID] = place{ep, s}
+	s.members++
+	return s
 }
 
-// restoreLinks puts the links of the living back on the bridge, where somebody
-// took them off, and has all others of ours taken away.
-func (n *Network) restoreLinks(keep map[string]bool) error {
+// restoreNames has the names of a container answered again.
+func (n *Network) restoreNames(l Live) {
+	n.tell(l.ContainerID)
+	if !named(n.of(l.ContainerID)) {
+		return
+	}
+	n.mu.Lock()
+	n.clients[l.ContainerID] = l.Client
+	n.mu.Unlock()
+	ns, err := openSandbox(l.NetNS, l.ContainerID)
+	if err == nil {
+		err = errors.Join(n.serve(ns, l.ContainerID), ns.Close())
+	}
+	if err != nil {
+		n.log.Warn("names are not answered in a running container", "container", l.ContainerID, "error", err)
+	}
+}
+
+// restoreLinks finds the bridges that were put beside others, puts the links of
+// the living back on a bridge, where somebody took them off, and has all others
+// of ours taken away.
+func (n *Network) restoreLinks(keep map[string]*segment) error {
 	links, err := bridge.Links()
 	if err != nil {
 		return err
 	}
-	var errs []error
+	errs := []error{n.restoreShards(links)}
 	for _, l := range links {
 		name := l.Attrs().Name
+		s, kept := keep[name]
 		switch {
-		case !strings.HasPrefix(name, n.maker.Prefix):
-		case !keep[name]:
+		case !n.ours(name):
+		case !kept:
 			n.sweep.after(l.Attrs().Index, 0)
-		case l.Attrs().MasterIndex != n.maker.Index:
-			if err := netlink.LinkSetMasterByIndex(l, n.maker.Index); err != nil {
-				errs = append(errs, fmt.Errorf("put link %s back on bridge %s: %w", name, n.bridge, err))
+		case s != nil && !slices.Contains(s.shards, l.Attrs().MasterIndex):
+			if err := bridge.Rejoin(name, s.shards[0]); err != nil {
+				errs = append(errs, err)
 			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// Close gives up what is held. Bridge and table stay as long as an endpoint
-// lives, so that its container runs on; otherwise nothing is left.
+// restoreShards has each segment know the bridges beside its first, in any
+// order of their making; those of a network that is gone go.
+func (n *Network) restoreShards(links []netlink.Link) error {
+	byName, joined := map[string]netlink.Link{}, map[int]*segment{}
+	for _, l := range links {
+		byName[l.Attrs().Name] = l
+	}
+	for _, s := range n.all() {
+		joined[s.shards[0]] = s
+	}
+	for found := true; found; {
+		found = false
+		for name, l := range byName {
+			id, ok := n.shardOf(name)
+			near := byName["bt"+n.instance+id]
+			if !ok || near == nil || joined[near.Attrs().MasterIndex] == nil {
+				continue
+			}
+			s := joined[near.Attrs().MasterIndex]
+			s.shards = append(s.shards, l.Attrs().Index)
+			joined[l.Attrs().Index] = s
+			delete(byName, name)
+			found = true
+		}
+	}
+	var errs []error
+	for name := range byName {
+		if _, ok := n.shardOf(name); ok {
+			errs = append(errs, bridge.Remove(name))
+		}
+		if strings.HasPrefix(name, "bt"+n.instance) && byName[name].Attrs().MasterIndex == 0 {
+			errs = append(errs, bridge.Remove(name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Close gives up what is held. Bridges and table stay as long as an endpoint
+// lives, so that its container runs on; otherwise only the networks' files are
+// left.
 func (n *Network) Close(ctx context.Context) error {
 	n.mu.Lock()
 	pool, done := n.pool, n.closed
@@ -106,7 +173,10 @@ func (n *Network) Close(ctx context.Context) error {
 	}
 	var errs []error
 	if !lives {
-		errs = append(errs, n.table.Delete(), n.removeLinks(ctx), bridge.Remove(n.bridge))
+		errs = append(errs, n.table.Delete(), n.removeLinks(ctx))
+		for _, s := range n.all() {
+			errs = append(errs, n.removeBridges(s))
+		}
 	}
 	return errors.Join(append(errs, n.disconnect())...)
 }
@@ -156,7 +226,7 @@ func (n *Network) awaitGone(ctx context.Context) (map[string]bool, error) {
 	return left, err
 }
 
-// links are the engine's links besides the bridge.
+// links are the engine's links besides the bridges'.
 func (n *Network) links() (map[string]bool, error) {
 	all, err := bridge.Links()
 	if err != nil {
@@ -164,7 +234,7 @@ func (n *Network) links() (map[string]bool, error) {
 	}
 	names := map[string]bool{}
 	for _, l := range all {
-		if name := l.Attrs().Name; strings.HasPrefix(name, n.maker.Prefix) {
+		if name := l.Attrs().Name; n.ours(name) {
 			names[name] = true
 		}
 	}

@@ -36,7 +36,7 @@ func begin(t *testing.T, c Config, endpoints ...container.Endpoint) *Network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Restore(t.Context(), endpoints); err != nil {
+	if err := n.Restore(t.Context(), living(endpoints)); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -98,16 +98,16 @@ func TestRestoreAfterCrash(t *testing.T) {
 		t.Errorf("the port of a gone container answers: %s", sees)
 	}
 	awaitLink(t, gone.ep.HostLink)
-	if err := n.Restore(t.Context(), []container.Endpoint{web.ep}); err != nil {
+	if err := n.Restore(t.Context(), living([]container.Endpoint{web.ep})); err != nil {
 		t.Errorf("restore again: %v", err)
 	}
-	if next := take(t, n, Request{PreferIP: web.ip}); next.ip == web.ip {
+	if next := take(t, n, prefer(n, web.ip)); next.ip == web.ip {
 		t.Error("the address of a running container was given away")
 	}
-	if _, err := n.Take(t.Context(), Request{Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}}); !errdefs.IsAlreadyExists(err) {
+	if _, err := n.Take(t.Context(), std(n, Request{Ports: []container.Port{{HostPort: 8080, ContainerPort: 80}}})); !errdefs.IsAlreadyExists(err) {
 		t.Errorf("the port of a running container was given away: %v", err)
 	}
-	if err := n.Release(t.Context(), web.ep); err != nil {
+	if err := n.Release(t.Context(), web.ep.ContainerID); err != nil {
 		t.Error(err)
 	}
 	if c, err := net.Dial("tcp4", "127.0.0.1:8080"); err != nil {
@@ -124,7 +124,7 @@ func TestRestoreMakesGood(t *testing.T) {
 	defer web.leave()
 	web.serve(80)
 	crash(n)
-	if err := bridge.Remove(n.bridge); err != nil {
+	if err := bridge.Remove(n.standard.link); err != nil {
 		t.Fatal(err)
 	}
 	nft := &nftables.Conn{}
@@ -150,7 +150,7 @@ func TestCloseKeepsTheLiving(t *testing.T) {
 	if _, err := (box{t: t}).ask("tcp", netip.MustParseAddr("127.0.0.1"), 8080); err != nil {
 		t.Error(err)
 	}
-	if _, err := n.Take(t.Context(), Request{}); !errdefs.IsFailedPrecondition(err) {
+	if _, err := n.Take(t.Context(), std(n, Request{})); !errdefs.IsFailedPrecondition(err) {
 		t.Errorf("take after close: %v", err)
 	}
 	open(t, c, web.ep)
@@ -166,7 +166,7 @@ func TestNothingIsLeft(t *testing.T) {
 			boxes = append(boxes, take(t, n, Request{Ports: []container.Port{{ContainerPort: 80}, {Proto: "udp", ContainerPort: 80}}}))
 		}
 		for _, b := range boxes {
-			if err := n.Release(t.Context(), b.ep); err != nil {
+			if err := n.Release(t.Context(), b.ep.ContainerID); err != nil {
 				t.Error(err)
 			}
 			b.leave()
@@ -198,7 +198,7 @@ func countFDs(t *testing.T) int {
 func TestHeldLinkIsSwept(t *testing.T) {
 	n := open(t, testConfig(t))
 	b := take(t, n, Request{})
-	if err := n.Release(t.Context(), b.ep); err != nil {
+	if err := n.Release(t.Context(), b.ep.ContainerID); err != nil {
 		t.Fatal(err)
 	}
 	index, err := n.host.Index(b.ep.HostLink)
@@ -231,7 +231,7 @@ func TestFlushedTableComesBack(t *testing.T) {
 		}
 	}
 	flush()
-	if err := n.Release(t.Context(), other.ep); err != nil {
+	if err := n.Release(t.Context(), other.ep.ContainerID); err != nil {
 		t.Error(err)
 	}
 	if _, err := (box{t: t}).ask("tcp", loop, 8080); err != nil {
@@ -296,7 +296,7 @@ func TestManyMappings(t *testing.T) {
 	(box{t: t}).serve(7)
 	for _, set := range []func() error{
 		func() error { return n.table.Add(all) },
-		func() error { return n.table.Set(func() []publish.Mapping { return all }) },
+		func() error { return n.table.Set(func() publish.State { return publish.State{Mappings: all} }) },
 	} {
 		if err := set(); err != nil {
 			t.Fatal(err)

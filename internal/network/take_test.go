@@ -27,7 +27,7 @@ func TestManyTakesAtOnce(t *testing.T) {
 	boxes := make([]box, 50)
 	for i := range boxes {
 		done.Go(func() {
-			s, err := n.Take(t.Context(), Request{ContainerID: newID(), Ports: []container.Port{{ContainerPort: 80}}})
+			s, err := n.Take(t.Context(), std(n, Request{ContainerID: newID(), Ports: []container.Port{{ContainerPort: 80}}}))
 			if err != nil {
 				t.Error(err)
 				return
@@ -37,7 +37,7 @@ func TestManyTakesAtOnce(t *testing.T) {
 				t.Error(err)
 			}
 			s.Close()
-			boxes[i] = box{t: t, ns: ns, ip: s.Endpoint.IP.Addr(), ep: s.Endpoint}
+			boxes[i] = box{t: t, ns: ns, ip: s.Endpoints[0].IP.Addr(), ep: s.Endpoints[0]}
 		})
 	}
 	done.Wait()
@@ -89,15 +89,15 @@ func TestEndpointSaysWhatIsInside(t *testing.T) {
 func TestPreferredAddress(t *testing.T) {
 	n := open(t, testConfig(t))
 	first := take(t, n, Request{})
-	second := take(t, n, Request{PreferIP: first.ip})
+	second := take(t, n, prefer(n, first.ip))
 	if second.ip == first.ip {
 		t.Errorf("%s was given twice", first.ip)
 	}
-	if err := n.Release(t.Context(), first.ep); err != nil {
+	if err := n.Release(t.Context(), first.ep.ContainerID); err != nil {
 		t.Fatal(err)
 	}
 	// Its namespace is still held, so its link is still there.
-	again := take(t, n, Request{PreferIP: first.ip})
+	again := take(t, n, prefer(n, first.ip))
 	if again.ip != first.ip {
 		t.Errorf("asked for %s, got %s", first.ip, again.ip)
 	}
@@ -105,7 +105,7 @@ func TestPreferredAddress(t *testing.T) {
 	if _, err := (box{t: t}).ask("tcp", again.ip, 80); err != nil {
 		t.Error(err)
 	}
-	if elsewhere := take(t, n, Request{PreferIP: netip.MustParseAddr("203.0.113.9")}); !n.Gateway().Contains(elsewhere.ip) {
+	if elsewhere := take(t, n, prefer(n, netip.MustParseAddr("203.0.113.9"))); !n.Gateway().Contains(elsewhere.ip) {
 		t.Errorf("%s is not of the subnet", elsewhere.ip)
 	}
 }
@@ -145,19 +145,19 @@ func TestPortInUse(t *testing.T) {
 			"Bind for 127.0.0.1:8080 failed: port is already allocated (in use by container abababababab)"},
 		{"foreign address", container.Port{HostIP: netip.MustParseAddr("203.0.113.1"), HostPort: 80, ContainerPort: 80}, errdefs.IsInvalidArgument,
 			"Bind for 203.0.113.1:80 failed: no interface of this host has the address 203.0.113.1"},
-		{"IPv6", container.Port{HostIP: netip.IPv6Unspecified(), HostPort: 80, ContainerPort: 80}, errdefs.IsNotImplemented,
-			"-p [::]:80:80: ports are published on IPv4 addresses only"},
+		{"IPv6", container.Port{HostIP: netip.IPv6Unspecified(), HostPort: 80, ContainerPort: 80}, errdefs.IsInvalidArgument,
+			"-p [::]:80:80: the container has no network that this address could lead to"},
 		{"sctp", container.Port{Proto: "sctp", ContainerPort: 80}, errdefs.IsInvalidArgument,
 			"port 80/sctp: only tcp and udp can be published"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			free := container.Port{HostPort: 9090, ContainerPort: 90}
-			_, err := n.Take(t.Context(), Request{Ports: []container.Port{free, c.port}})
+			_, err := n.Take(t.Context(), std(n, Request{Ports: []container.Port{free, c.port}}))
 			if err == nil || !c.is(err) || err.Error() != c.want {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
 			// Nothing half-made is left: the other port is free again.
-			if err := n.Release(t.Context(), take(t, n, Request{Ports: []container.Port{free}}).ep); err != nil {
+			if err := n.Release(t.Context(), take(t, n, Request{Ports: []container.Port{free}}).ep.ContainerID); err != nil {
 				t.Error(err)
 			}
 		})
@@ -188,7 +188,7 @@ func TestPortOfRange(t *testing.T) {
 	if !slices.Equal(got, []uint16{8002, 8000, 8003}) {
 		t.Errorf("host ports %v", got)
 	}
-	_, err = n.Take(t.Context(), Request{Ports: []container.Port{span}})
+	_, err = n.Take(t.Context(), std(n, Request{Ports: []container.Port{span}}))
 	if want := "Bind for 0.0.0.0:8000-8003 failed: port is already allocated: no tcp port of the range is free"; !errdefs.IsAlreadyExists(err) || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -203,7 +203,7 @@ func TestReleaseTakesEverythingBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := n.Release(t.Context(), web.ep); err != nil {
+		if err := n.Release(t.Context(), web.ep.ContainerID); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -253,7 +253,7 @@ func TestCancelledTake(t *testing.T) {
 	n := open(t, testConfig(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := n.Take(ctx, Request{}); err != context.Canceled {
+	if _, err := n.Take(ctx, std(n, Request{})); err != context.Canceled {
 		t.Error(err)
 	}
 }

@@ -11,10 +11,6 @@ import (
 var missing = []Route{
 	{Method: "GET", Pattern: "/containers/{id}/checkpoints", Operation: "CheckpointList"},
 	{Method: "POST", Pattern: "/containers/{id}/checkpoints", Operation: "CheckpointCreate"},
-	{Method: "POST", Pattern: "/networks/create", Operation: "NetworkCreate"},
-	{Method: "DELETE", Pattern: "/networks/{id}", Operation: "NetworkDelete"},
-	{Method: "POST", Pattern: "/networks/{id}/connect", Operation: "NetworkConnect"},
-	{Method: "POST", Pattern: "/networks/{id}/disconnect", Operation: "NetworkDisconnect"},
 }
 
 func missingRoutes() []Route {

@@ -55,27 +55,3 @@ func removeVolume(e volumes) handler {
 		return writeNothing(w)
 	}
 }
-
-func listNetworks(e facts) handler {
-	return func(w http.ResponseWriter, r *request) error {
-		filters, err := decode.Filters(r.query.Get("filters"))
-		if err != nil {
-			return err
-		}
-		found, err := e.NetworkList(r.Context(), filters)
-		if err != nil {
-			return err
-		}
-		return writeJSON(w, r, http.StatusOK, list(found))
-	}
-}
-
-func inspectNetwork(e facts) handler {
-	return func(w http.ResponseWriter, r *request) error {
-		n, err := e.NetworkInspect(r.Context(), r.name)
-		if err != nil {
-			return err
-		}
-		return writeJSON(w, r, http.StatusOK, n)
-	}
-}

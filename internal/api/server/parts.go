@@ -28,6 +28,8 @@ type Engine interface {
 	outputs
 	execs
 	volumes
+	networks
+	connector
 	facts
 	announcer
 	usage
@@ -84,10 +86,20 @@ type volumes interface {
 }
 
 type facts interface {
-	NetworkList(ctx context.Context, f engine.Filters) ([]network.Summary, error)
-	NetworkInspect(ctx context.Context, ref string) (network.Inspect, error)
 	Info(ctx context.Context) (system.Info, error)
 	Events(ctx context.Context, o engine.EventsOptions, yield func(events.Message) error) error
+}
+
+type networks interface {
+	NetworkList(ctx context.Context, f engine.Filters) ([]network.Summary, error)
+	NetworkInspect(ctx context.Context, ref string) (network.Inspect, error)
+	NetworkCreate(ctx context.Context, q network.CreateRequest) (id string, err error)
+	NetworkRemove(ctx context.Context, ref string) error
+}
+
+type connector interface {
+	NetworkConnect(ctx context.Context, ref string, q network.ConnectRequest) error
+	NetworkDisconnect(ctx context.Context, ref string, q network.DisconnectRequest) error
 }
 
 type usage interface {

@@ -11,6 +11,7 @@ func routes(o Options) []Route {
 		{"GET", "/system/df", "SystemDataUsage", diskUsage(o.Engine, o.Images, o.Builder), false},
 	}
 	table = append(table, containerRoutes(o.Engine)...)
+	table = append(table, networkRoutes(o.Engine)...)
 	table = append(table, imageRoutes(o.Engine, o.Images)...)
 	table = append(table, ownImageRoutes(o.Engine, o.Images)...)
 	table = append(table, objectRoutes(o.Engine)...)
@@ -80,8 +81,5 @@ func objectRoutes(e Engine) []Route {
 		{"GET", "/volumes/{id}", "VolumeInspect", inspectVolume(e), false},
 		{"DELETE", "/volumes/{id}", "VolumeDelete", removeVolume(e), false},
 		{"POST", "/volumes/prune", "VolumePrune", pruneVolumes(e), false},
-		{"POST", "/networks/prune", "NetworkPrune", pruneNetworks(e), false},
-		{"GET", "/networks", "NetworkList", listNetworks(e), false},
-		{"GET", "/networks/{id}", "NetworkInspect", inspectNetwork(e), false},
 	}
 }

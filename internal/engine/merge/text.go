@@ -63,7 +63,7 @@ func checkResolver(h *container.HostConfig) error {
 		}
 	}
 	// Which address a gateway has is known once there is a network.
-	_, err := hostsfile.Hosts("", netip.Addr{}, h.ExtraHosts, netip.IPv4Unspecified())
+	_, err := hostsfile.Hosts("", nil, h.ExtraHosts, netip.IPv4Unspecified())
 	return err
 }
 

@@ -4,7 +4,6 @@ package ports
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/containerd/errdefs"
@@ -26,9 +25,6 @@ func Bindings(cfg *api.Config, h *api.HostConfig) ([]container.Port, error) {
 		}
 		for _, b := range bs {
 			p := container.Port{Proto: string(port.Proto()), HostIP: b.HostIP, ContainerPort: port.Num()}
-			if !p.HostIP.IsValid() {
-				p.HostIP = netip.IPv4Unspecified()
-			}
 			if b.HostPort != "" {
 				span, err := mobynet.ParsePortRange(b.HostPort)
 				if err != nil {
@@ -45,7 +41,7 @@ func Bindings(cfg *api.Config, h *api.HostConfig) ([]container.Port, error) {
 	if h.PublishAllPorts {
 		for port := range cfg.ExposedPorts {
 			if _, ok := h.PortBindings[port]; !ok && port.Proto() != mobynet.SCTP {
-				ports = append(ports, container.Port{Proto: string(port.Proto()), HostIP: netip.IPv4Unspecified(), ContainerPort: port.Num()})
+				ports = append(ports, container.Port{Proto: string(port.Proto()), ContainerPort: port.Num()})
 			}
 		}
 	}

@@ -124,6 +124,9 @@ func decode(id string, v []byte) (*container.Record, error) {
 	if r.ID != id || r.Name == "" || r.Config == nil || r.HostConfig == nil || !known(r.State.Status) {
 		return nil, errors.New("a field is missing or wrong")
 	}
+	if r.Networks == nil && !r.HostConfig.NetworkMode.IsContainer() && !r.Config.NetworkDisabled { // of before there were several
+		r.Networks = []container.Attachment{{Network: string(r.HostConfig.NetworkMode)}}
+	}
 	return &r, nil
 }
 

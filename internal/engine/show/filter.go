@@ -157,7 +157,7 @@ func (f *Filter) match(r *container.Record, key, v string) bool {
 			return m.Destination == v || m.Type == mount.TypeVolume && m.Name == v || m.Type == mount.TypeBind && m.Source == v
 		})
 	case "network":
-		return string(r.HostConfig.NetworkMode) == v
+		return slices.ContainsFunc(r.Networks, func(a container.Attachment) bool { return a.Network == v || a.NetworkID == v })
 	case "health":
 		return f.health(r, v)
 	case "is-task":
@@ -173,10 +173,10 @@ func (f *Filter) match(r *container.Record, key, v string) bool {
 
 func published(r *container.Record) []network.Port {
 	var ports []network.Port
-	if r.Endpoint == nil || !r.State.Status.Alive() {
+	if !r.State.Status.Alive() {
 		return nil
 	}
-	for _, p := range r.Endpoint.Ports {
+	for _, p := range r.Ports() {
 		if port, ok := network.PortFrom(p.HostPort, network.IPProtocol(p.Proto)); ok {
 			ports = append(ports, port)
 		}

@@ -4,7 +4,6 @@ package show
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -16,14 +15,14 @@ import (
 	"github.com/moby/moby/api/types/storage"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/engine/networks"
 	"github.com/berth-containers/berth/internal/oci"
 )
 
 // Facts are what a record does not say.
 type Facts struct {
 	Now        time.Time
-	NetworkIDs map[string]string // bridge, host, none
-	Dir        string            // of the container's files
+	Dir        string // of the container's files
 	LogPath    string
 	ExecIDs    []string
 	Health     *api.Health // nil: it is not probed
@@ -38,7 +37,7 @@ func Summary(r *container.Record, f Facts) api.Summary {
 		ID: r.ID, Names: []string{"/" + r.Name}, Image: ImageName(r), ImageID: r.ImageID.String(), Command: command(r.Config),
 		Created: r.Created.Unix(), Ports: ports(r), Labels: labels(r.Config.Labels), State: api.ContainerState(r.State.Status),
 		Status: StatusText(r.State, f.Now), Mounts: Mounts(r),
-		NetworkSettings: &api.NetworkSettingsSummary{Networks: networks(r, f)},
+		NetworkSettings: &api.NetworkSettingsSummary{Networks: attached(r)},
 		Health:          &api.HealthSummary{Status: api.NoHealthcheck},
 	}
 	if h := f.Health; h != nil && r.State.Status.Alive() {
@@ -120,8 +119,8 @@ func StatusText(s container.State, now time.Time) string {
 func ports(r *container.Record) []api.PortSummary {
 	out := []api.PortSummary{}
 	published := map[string]bool{}
-	if r.State.Status.Alive() && r.Endpoint != nil {
-		for _, p := range r.Endpoint.Ports {
+	if r.State.Status.Alive() {
+		for _, p := range r.Ports() {
 			out = append(out, api.PortSummary{IP: p.HostIP, PrivatePort: p.ContainerPort, PublicPort: p.HostPort, Type: p.Proto})
 			published[fmt.Sprintf("%d/%s", p.ContainerPort, p.Proto)] = true
 		}
@@ -156,24 +155,13 @@ func Mounts(r *container.Record) []api.MountPoint {
 	return out
 }
 
-// networks is never nil; it has the endpoint while there is one.
-func networks(r *container.Record, f Facts) map[string]*network.EndpointSettings {
-	h := r.HostConfig
-	if h.NetworkMode.IsContainer() || r.Config.NetworkDisabled {
-		return map[string]*network.EndpointSettings{}
+// attached is never nil; it has the endpoints while there are some.
+func attached(r *container.Record) map[string]*network.EndpointSettings {
+	all := map[string]*network.EndpointSettings{}
+	for _, a := range r.Networks {
+		all[a.Network] = networks.Settings(r, a, r.State.Status.Alive())
 	}
-	name := string(h.NetworkMode)
-	e := &network.EndpointSettings{NetworkID: f.NetworkIDs[name]}
-	if r.Endpoint != nil && r.State.Status.Alive() {
-		e.EndpointID = r.Endpoint.ID
-		e.Gateway = r.Endpoint.Gateway
-		e.IPAddress = r.Endpoint.IP.Addr()
-		e.IPPrefixLen = r.Endpoint.IP.Bits()
-		if mac, err := net.ParseMAC(r.Endpoint.MAC); err == nil {
-			e.MacAddress = network.HardwareAddr(mac)
-		}
-	}
-	return map[string]*network.EndpointSettings{name: e}
+	return all
 }
 
 // PortMap is NetworkSettings.Ports: null for an exposed port that is not published.
@@ -185,10 +173,7 @@ func PortMap(r *container.Record) network.PortMap {
 	for p := range r.Config.ExposedPorts {
 		m[p] = nil
 	}
-	if r.Endpoint == nil {
-		return m
-	}
-	for _, p := range r.Endpoint.Ports {
+	for _, p := range r.Ports() {
 		if port, ok := network.PortFrom(p.ContainerPort, network.IPProtocol(p.Proto)); ok {
 			m[port] = append(m[port], network.PortBinding{HostIP: p.HostIP, HostPort: fmt.Sprint(p.HostPort)})
 		}
@@ -213,13 +198,13 @@ func Inspect(r *container.Record, f Facts) api.InspectResponse {
 		Name: "/" + r.Name, RestartCount: r.RestartCount, Driver: Driver, Platform: "linux", ExecIDs: f.ExecIDs, HostConfig: r.HostConfig,
 		Mounts: Mounts(r), Config: config(r), SizeRw: f.SizeRw, SizeRootFs: f.SizeRootFs,
 		Storage:         &storage.Storage{RootFS: &storage.RootFSStorage{Snapshot: &storage.RootFSStorageSnapshot{Name: Driver}}},
-		NetworkSettings: &api.NetworkSettings{Ports: PortMap(r), Networks: networks(r, f)},
+		NetworkSettings: &api.NetworkSettings{Ports: PortMap(r), Networks: attached(r)},
 		GraphDriver:     graph(f.Rootfs),
 	}
 	if r.State.Status.Alive() {
 		i.NetworkSettings.SandboxKey = fmt.Sprintf("/proc/%d/ns/net", r.State.Pid)
-		if r.Endpoint != nil {
-			i.NetworkSettings.SandboxID = r.Endpoint.ID
+		if ends := r.Endpoints(); len(ends) > 0 {
+			i.NetworkSettings.SandboxID = ends[0].ID
 		}
 	}
 	return i

@@ -107,6 +107,7 @@ func TestExposedPortIsNullBinding(t *testing.T) {
 func TestFilter(t *testing.T) {
 	r := minimal(container.Exited)
 	r.State.ExitCode = 3
+	r.Networks = []container.Attachment{{Network: "bridge"}}
 	r.Config.Labels = map[string]string{"a": "1", "b": "2"}
 	find := Find{
 		Health: func(_ *container.Record, status string) bool { return status == "none" },

@@ -59,7 +59,7 @@ func sample(r *container.Record, to *api.StatsResponse) error {
 		return err
 	}
 	to.CPUStats.OnlineCPUs = uint32(runtime.NumCPU())
-	if r.Endpoint != nil {
+	if len(r.Endpoints()) > 0 {
 		// A network that cannot be read belongs to a process that has just ended.
 		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", r.State.Pid))
 		to.Networks = show.Networks(text)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/containerd/errdefs"
 	"github.com/vishvananda/netlink"
@@ -29,6 +30,17 @@ func FreeSubnet(name string) (netip.Prefix, error) {
 	}
 	return netip.Prefix{}, errdefs.ErrResourceExhausted.WithMessage(
 		"no private subnet is free of the host's addresses and routes; name one with --bridge-subnet")
+}
+
+// InUse are the address ranges that links and routes of the host use besides
+// those of the given links.
+func InUse(except ...string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	used, err := inUse(except...)
+	for _, u := range used {
+		all = append(all, u.prefix)
+	}
+	return all, err
 }
 
 // CheckSubnet is InvalidArgument if another link than name has an address in
@@ -68,29 +80,31 @@ func overlap(p netip.Prefix, used []taken) (taken, bool) {
 	return taken{}, false
 }
 
-func inUse(except string) ([]taken, error) {
-	used, err := addresses(except)
+func inUse(except ...string) ([]taken, error) {
+	used, err := addresses(except...)
 	if err != nil {
 		return nil, err
 	}
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	routes, err := netlink.RouteList(nil, netlink.FAMILY_ALL)
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
-	own := 0
-	if l, err := netlink.LinkByName(except); err == nil {
-		own = l.Attrs().Index
+	own := map[int]bool{}
+	for _, name := range except {
+		if l, err := netlink.LinkByName(name); err == nil {
+			own[l.Attrs().Index] = true
+		}
 	}
 	for _, r := range routes {
 		p := prefix(r.Dst)
-		if p.IsValid() && p.Bits() > 0 && r.LinkIndex != own {
+		if p.IsValid() && p.Bits() > 0 && !own[r.LinkIndex] {
 			used = append(used, taken{prefix: p})
 		}
 	}
 	return used, nil
 }
 
-func addresses(except string) ([]taken, error) {
+func addresses(except ...string) ([]taken, error) {
 	links, err := Links()
 	if err != nil {
 		return nil, err
@@ -99,13 +113,13 @@ func addresses(except string) ([]taken, error) {
 	for _, l := range links {
 		names[l.Attrs().Index] = l.Attrs().Name
 	}
-	addrs, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
 	var used []taken
 	for _, a := range addrs {
-		if name := names[a.LinkIndex]; name != except {
+		if name := names[a.LinkIndex]; !slices.Contains(except, name) {
 			used = append(used, taken{prefix: prefix(a.IPNet), link: name})
 		}
 	}

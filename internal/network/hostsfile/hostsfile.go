@@ -91,10 +91,10 @@ func unreachable(server string) bool {
 	return err != nil || !a.Unmap().Is4() || a.Unmap().IsLoopback() || a.IsUnspecified()
 }
 
-// Hosts returns a container's hosts file. ip may be invalid: then the host name
-// has no line. extra are Docker's --add-host values, "name:address" or
+// Hosts returns a container's hosts file. Each of own, its addresses, gets a line
+// with the host name. extra are Docker's --add-host values, "name:address" or
 // "name=address"; gateway stands in for the address "host-gateway".
-func Hosts(hostname string, ip netip.Addr, extra []string, gateway netip.Addr) ([]byte, error) {
+func Hosts(hostname string, own []netip.Addr, extra []string, gateway netip.Addr) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString("127.0.0.1\tlocalhost\n" +
 		"::1\tlocalhost ip6-localhost ip6-loopback\n" +
@@ -109,12 +109,14 @@ func Hosts(hostname string, ip netip.Addr, extra []string, gateway netip.Addr) (
 		}
 		fmt.Fprintf(&b, "%s\t%s\n", addr, name)
 	}
-	if ip.IsValid() && hostname != "" {
-		names := hostname
-		if short, _, ok := strings.Cut(hostname, "."); ok && short != "" {
-			names += " " + short
+	names := hostname
+	if short, _, ok := strings.Cut(hostname, "."); ok && short != "" {
+		names += " " + short
+	}
+	for _, ip := range own {
+		if hostname != "" {
+			fmt.Fprintf(&b, "%s\t%s\n", ip, names)
 		}
-		fmt.Fprintf(&b, "%s\t%s\n", ip, names)
 	}
 	return b.Bytes(), nil
 }

@@ -36,7 +36,7 @@ func TestResolv(t *testing.T) {
 
 func TestHosts(t *testing.T) {
 	gateway, ip := netip.MustParseAddr("172.30.0.1"), netip.MustParseAddr("172.30.0.5")
-	got, err := Hosts("web.example.org", ip, []string{"a:10.0.0.1", "b=::1", "c:host-gateway", "d:[2001:db8::1]"}, gateway)
+	got, err := Hosts("web.example.org", []netip.Addr{ip}, []string{"a:10.0.0.1", "b=::1", "c:host-gateway", "d:[2001:db8::1]"}, gateway)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,11 +49,11 @@ func TestHosts(t *testing.T) {
 		}
 	}
 	for _, extra := range []string{"", "a", ":1.2.3.4", "a:", "a:x", "a b:1.2.3.4", "a\n:1.2.3.4"} {
-		if _, err := Hosts("h", ip, []string{extra}, gateway); !errdefs.IsInvalidArgument(err) {
+		if _, err := Hosts("h", []netip.Addr{ip}, []string{extra}, gateway); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("%q: %v", extra, err)
 		}
 	}
-	if _, err := Hosts("h", ip, []string{"c:host-gateway"}, netip.Addr{}); !errdefs.IsInvalidArgument(err) {
+	if _, err := Hosts("h", []netip.Addr{ip}, []string{"c:host-gateway"}, netip.Addr{}); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("no gateway: %v", err)
 	}
 }
@@ -76,12 +76,12 @@ func FuzzHosts(f *testing.F) {
 	f.Add("a:1.2.3.4")
 	f.Add("a=host-gateway")
 	ip := netip.MustParseAddr("172.30.0.5")
-	plain, err := Hosts("h", ip, nil, ip)
+	plain, err := Hosts("h", []netip.Addr{ip}, nil, ip)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, extra string) {
-		got, err := Hosts("h", ip, []string{extra}, ip)
+		got, err := Hosts("h", []netip.Addr{ip}, []string{extra}, ip)
 		if err == nil && bytes.Count(got, []byte("\n")) != bytes.Count(plain, []byte("\n"))+1 {
 			t.Errorf("%q makes %q", extra, got)
 		}

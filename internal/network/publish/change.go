@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/berth-containers/berth/internal/container"
@@ -45,19 +46,21 @@ func serves(have, want container.Port) bool {
 	return have.HostPort >= want.HostPort && have.HostPort <= max(want.HostPort, want.LastHostPort)
 }
 
-// Extend holds further ports for an endpoint, all or none, as Reserve does.
+// Extend holds further ports for an endpoint, all or none, as Reserve does; each
+// has its HostIP.
 func (p *Ports) Extend(endpoint, owner string, ports []container.Port) ([]container.Port, error) {
 	var held []container.Port
 	for _, want := range ports {
 		want, err := normal(want)
+		var got []container.Port
 		if err == nil {
-			want, err = p.reserve(endpoint, owner, want)
+			got, err = p.reserve(endpoint, owner, want, []netip.Addr{want.HostIP})
 		}
 		if err != nil {
 			p.Shrink(endpoint, held)
 			return nil, err
 		}
-		held = append(held, want)
+		held = append(held, got...)
 	}
 	return held, nil
 }

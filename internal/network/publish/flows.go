@@ -3,6 +3,7 @@ package publish
 import (
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -41,10 +42,10 @@ func (f *Flows) Published(mappings []Mapping) {
 	var stale flows
 	for _, m := range mappings {
 		if m.Proto == "udp" {
-			stale = append(stale, func(f *netlink.ConntrackFlow) bool {
+			stale = append(stale, flow{m.To.Addr().Is6(), func(f *netlink.ConntrackFlow) bool {
 				return f.Forward.Protocol == syscall.IPPROTO_UDP && f.Forward.DstPort == m.HostPort &&
 					f.Reverse.SrcIP.Equal(f.Forward.DstIP) && f.Reverse.DstIP.Equal(f.Forward.SrcIP)
-			})
+			}})
 		}
 	}
 	f.forget(stale)
@@ -54,10 +55,10 @@ func (f *Flows) Published(mappings []Mapping) {
 func (f *Flows) Removed(mappings []Mapping) {
 	var stale flows
 	for _, m := range mappings {
-		stale = append(stale, func(f *netlink.ConntrackFlow) bool {
+		stale = append(stale, flow{m.To.Addr().Is6(), func(f *netlink.ConntrackFlow) bool {
 			from, _ := netip.AddrFromSlice(f.Reverse.SrcIP)
 			return from.Unmap() == m.To.Addr() && f.Reverse.SrcPort == m.To.Port()
-		})
+		}})
 	}
 	f.forget(stale)
 }
@@ -106,18 +107,34 @@ func (f *Flows) flush() {
 	if len(stale) == 0 {
 		return
 	}
-	if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.FAMILY_V4, stale); err != nil {
-		f.log.Warn("old flows to published ports stay", "error", err)
+	for _, family := range []netlink.InetFamily{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		of := stale.of(family)
+		if len(of) == 0 {
+			continue
+		}
+		if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, family, of); err != nil {
+			f.log.Warn("old flows to published ports stay", "error", err)
+		}
 	}
 }
 
+// flow is a condition for flows of one family.
+type flow struct {
+	six   bool
+	match func(*netlink.ConntrackFlow) bool
+}
+
 // flows are the conditions any of which a flow must meet.
-type flows []func(*netlink.ConntrackFlow) bool
+type flows []flow
+
+func (fs flows) of(family netlink.InetFamily) flows {
+	return slices.DeleteFunc(slices.Clone(fs), func(f flow) bool { return f.six != (family == netlink.FAMILY_V6) })
+}
 
 // MatchConntrackFlow is the library's question.
 func (fs flows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 	for _, f := range fs {
-		if f(flow) {
+		if f.match(flow) {
 			return true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -36,9 +37,10 @@ type Ports struct {
 func NewPorts() *Ports { return &Ports{claims: map[string][]*claim{}} }
 
 // Reserve holds the ports for an endpoint, all or none, and returns them with
-// each HostIP and HostPort filled in. Those that leave no choice come first.
-func (p *Ports) Reserve(endpoint, owner string, ports []container.Port) ([]container.Port, error) {
-	held := make([]container.Port, len(ports))
+// each HostIP and HostPort filled in; one without a HostIP is held on each of
+// everywhere, by one number. Those that leave no choice come first.
+func (p *Ports) Reserve(endpoint, owner string, ports []container.Port, everywhere []netip.Addr) ([]container.Port, error) {
+	held := make([][]container.Port, len(ports))
 	for _, fixed := range []bool{true, false} {
 		for i, want := range ports {
 			if fixed != (want.HostPort != 0 && want.LastHostPort <= want.HostPort) {
@@ -46,7 +48,11 @@ func (p *Ports) Reserve(endpoint, owner string, ports []container.Port) ([]conta
 			}
 			want, err := normal(want)
 			if err == nil {
-				held[i], err = p.reserve(endpoint, owner, want)
+				hosts := everywhere
+				if want.HostIP.IsValid() {
+					hosts = []netip.Addr{want.HostIP}
+				}
+				held[i], err = p.reserve(endpoint, owner, want, hosts)
 			}
 			if err != nil {
 				p.Release(endpoint)
@@ -54,7 +60,18 @@ func (p *Ports) Reserve(endpoint, owner string, ports []container.Port) ([]conta
 			}
 		}
 	}
-	return held, nil
+	return slices.Concat(held...), nil
+}
+
+// Held are the ports that are held for an endpoint.
+func (p *Ports) Held(endpoint string) []container.Port {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var ports []container.Port
+	for _, c := range p.claims[endpoint] {
+		ports = append(ports, c.port)
+	}
+	return ports
 }
 
 // Adopt holds the ports of an endpoint that was published before and returns
@@ -119,18 +136,16 @@ func normal(p container.Port) (container.Port, error) {
 	if p.ContainerPort == 0 {
 		return p, errdefs.ErrInvalidArgument.WithMessage("-p: container port 0 cannot be published")
 	}
-	if !p.HostIP.IsValid() {
-		p.HostIP = netip.IPv4Unspecified()
-	}
 	p.HostIP = p.HostIP.Unmap()
-	if !p.HostIP.Is4() {
-		return p, errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("-p [%s]:%d:%d: ports are published on IPv4 addresses only", p.HostIP, p.HostPort, p.ContainerPort))
-	}
 	return p, nil
 }
 
-// reserve holds one port: that, the first free one of its range, or any.
-func (p *Ports) reserve(endpoint, owner string, want container.Port) (container.Port, error) {
+// reserve holds one port on each of hosts: that, the first free one of its
+// range, or any.
+func (p *Ports) reserve(endpoint, owner string, want container.Port, hosts []netip.Addr) ([]container.Port, error) {
+	if len(hosts) == 0 {
+		return nil, nil
+	}
 	first, last, from := want.HostPort, max(want.HostPort, want.LastHostPort), 0
 	if first == 0 {
 		first, last, from = firstRandom, lastRandom, rand.IntN(lastRandom-firstRandom+1)
@@ -140,35 +155,53 @@ func (p *Ports) reserve(endpoint, owner string, want container.Port) (container.
 	n := int(last-first) + 1
 	for i := range n {
 		want.HostPort = first + uint16((from+i)%n)
-		err := p.hold(endpoint, owner, want)
+		held, err := p.holdAll(endpoint, owner, want, hosts)
 		if n == 1 || !errdefs.IsAlreadyExists(err) {
-			return want, err
+			return held, err
 		}
 	}
 	if asked == 0 {
-		return want, errdefs.ErrResourceExhausted.WithMessage(fmt.Sprintf("no free %s port from %d to %d on %s", want.Proto, first, last, want.HostIP))
+		return nil, errdefs.ErrResourceExhausted.WithMessage(fmt.Sprintf("no free %s port from %d to %d on %s", want.Proto, first, last, hosts[0]))
 	}
-	return want, errdefs.ErrAlreadyExists.WithMessage(fmt.Sprintf("Bind for %s:%d-%d failed: port is already allocated: no %s port of the range is free", want.HostIP, first, last, want.Proto))
+	return nil, errdefs.ErrAlreadyExists.WithMessage(fmt.Sprintf("Bind for %s:%d-%d failed: port is already allocated: no %s port of the range is free", hosts[0], first, last, want.Proto))
 }
 
-func (p *Ports) hold(endpoint, owner string, port container.Port) error {
+func (p *Ports) holdAll(endpoint, owner string, port container.Port, hosts []netip.Addr) ([]container.Port, error) {
+	var ports []container.Port
+	var claims []*claim
+	for _, host := range hosts {
+		port.HostIP = host
+		c, err := p.hold(endpoint, owner, port)
+		if err != nil {
+			for _, c := range claims {
+				p.drop(endpoint, c)
+				c.sock.Close()
+			}
+			return nil, err
+		}
+		claims, ports = append(claims, c), append(ports, port)
+	}
+	return ports, nil
+}
+
+func (p *Ports) hold(endpoint, owner string, port container.Port) (*claim, error) {
 	c := &claim{port: port, owner: owner}
 	if err := p.add(endpoint, c); err != nil {
-		return err
+		return nil, err
 	}
 	err := p.open(c)
 	if err == nil {
-		return nil
+		return c, nil
 	}
 	p.drop(endpoint, c)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return inUse(port, programOn(port), err)
+		return nil, inUse(port, programOn(port), err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
-			"Bind for %s:%d failed: no interface of this host has the address %s", port.HostIP, port.HostPort, port.HostIP))
+		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
+			"Bind for %s failed: no interface of this host has the address %s", netip.AddrPortFrom(port.HostIP, port.HostPort), port.HostIP))
 	}
-	return err
+	return nil, err
 }
 
 // inUse is Docker's wording, and who has the port where that is known.
@@ -176,7 +209,7 @@ func inUse(port container.Port, by string, cause error) error {
 	if cause != nil && !errors.Is(cause, syscall.EADDRINUSE) {
 		return cause
 	}
-	msg := fmt.Sprintf("Bind for %s:%d failed: port is already allocated", port.HostIP, port.HostPort)
+	msg := fmt.Sprintf("Bind for %s failed: port is already allocated", netip.AddrPortFrom(port.HostIP, port.HostPort))
 	if by != "" {
 		msg += " (in use by " + by + ")"
 	}
@@ -224,7 +257,7 @@ func (p *Ports) open(c *claim) error {
 }
 
 func clash(a, b container.Port) bool {
-	return a.Proto == b.Proto && a.HostPort == b.HostPort &&
+	return a.Proto == b.Proto && a.HostPort == b.HostPort && a.HostIP.Is4() == b.HostIP.Is4() &&
 		(a.HostIP == b.HostIP || a.HostIP.IsUnspecified() || b.HostIP.IsUnspecified())
 }
 

@@ -13,43 +13,82 @@ import (
 )
 
 // Registers of 4 bytes that follow each other: a concatenated key is loaded
-// into reg0 …, a concatenated value comes out at reg0 ….
-const (
-	reg0 = 1 // NFT_REG_1, the same place as NFT_REG32_00
-	reg1 = 9
-	reg2 = 10
-)
+// into word(0) …, a concatenated value comes out at word(0) ….
+func word(n uint32) uint32 {
+	if n == 0 {
+		return 1 // NFT_REG_1, the same place as NFT_REG32_00
+	}
+	return 8 + n // NFT_REG32_00 + n
+}
 
 const (
+	reg0 = 1 // NFT_REG_1: 16 bytes
+	reg1 = 2 // NFT_REG_2: the next 16 bytes
+
 	addrTypeLocal  = 2      // RTN_LOCAL
 	statusDNAT     = 1 << 5 // IPS_DST_NAT
-	offsetSource   = 12     // in the IPv4 header
-	offsetDest     = 16     // in the IPv4 header
 	offsetDestPort = 2      // in the TCP and UDP header
 )
 
-var loopback = netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8)
+// family is what differs between IPv4 and IPv6.
+type family struct {
+	table        nftables.TableFamily
+	address      uint32 // AF_INET or AF_INET6
+	bytes        uint32 // of an address
+	source, dest uint32 // their place in the header
+}
+
+var (
+	ipv4 = family{table: nftables.TableFamilyIPv4, address: syscall.AF_INET, bytes: 4, source: 12, dest: 16}
+	ipv6 = family{table: nftables.TableFamilyIPv6, address: syscall.AF_INET6, bytes: 16, source: 8, dest: 24}
+)
+
+func (f family) has(p netip.Prefix) bool { return p.Addr().BitLen() == int(f.bytes)*8 }
+
+func (f family) kind() nftables.SetDatatype {
+	if f.bytes == 4 {
+		return nftables.TypeIPAddr
+	}
+	return nftables.TypeIP6Addr
+}
+
+func (f family) loopback() netip.Prefix {
+	if f.bytes == 4 {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8)
+	}
+	return netip.PrefixFrom(netip.IPv6Loopback(), 128)
+}
+
+// half is the table of one family.
+type half struct {
+	conn  *nftables.Conn
+	f     family
+	table *nftables.Table
+}
 
 // anyAddress maps a port on every address of the host.
-func (t *Table) anyAddress() *nftables.Set {
-	return t.portMap("ports", nftables.TypeInetProto, nftables.TypeInetService)
+func (h half) anyAddress() *nftables.Set {
+	return h.portMap("ports", nftables.TypeInetProto, nftables.TypeInetService)
 }
 
 // oneAddress maps a port on one address of the host.
-func (t *Table) oneAddress() *nftables.Set {
-	return t.portMap("address-ports", nftables.TypeInetProto, nftables.TypeIPAddr, nftables.TypeInetService)
+func (h half) oneAddress() *nftables.Set {
+	return h.portMap("address-ports", nftables.TypeInetProto, h.f.kind(), nftables.TypeInetService)
 }
 
-func (t *Table) portMap(name string, key ...nftables.SetDatatype) *nftables.Set {
+func (h half) portMap(name string, key ...nftables.SetDatatype) *nftables.Set {
 	return &nftables.Set{
-		Table: t.table(), Name: name, IsMap: true, Concatenation: true,
+		Table: h.table, Name: name, IsMap: true, Concatenation: true,
 		KeyType:  nftables.MustConcatSetType(key...),
-		DataType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService),
+		DataType: nftables.MustConcatSetType(h.f.kind(), nftables.TypeInetService),
 	}
 }
 
-func elements(mappings []Mapping) (anyAddr, oneAddr []nftables.SetElement) {
+func (h half) elements(mappings []Mapping) (anyAddr, oneAddr []nftables.SetElement) {
 	for _, m := range mappings {
+		if m.To.Addr().BitLen() != int(h.f.bytes)*8 {
+			continue
+		}
 		proto, port := protoField(m.Proto), portField(m.HostPort)
 		e := nftables.SetElement{Val: append(m.To.Addr().AsSlice(), portField(m.To.Port())...)}
 		if m.HostIP.IsUnspecified() {
@@ -74,46 +113,115 @@ func portField(port uint16) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, port), 0, 0) // each field fills 4 bytes
 }
 
+// sets are what the rules ask for networks in.
+type sets struct{ bridges, internal, icc, subnets, masquerade *nftables.Set }
+
+// addSets queues the sets of networks.
+func (h half) addSets(bridges []Bridge) (sets, error) {
+	links := func(name string) *nftables.Set {
+		return &nftables.Set{Table: h.table, Name: name, KeyType: nftables.TypeIFName}
+	}
+	ranges := func(name string) *nftables.Set {
+		return &nftables.Set{Table: h.table, Name: name, KeyType: h.f.kind(), Interval: true}
+	}
+	s := sets{bridges: links("bridges"), internal: links("internal"), subnets: ranges("subnets"), masquerade: ranges("masquerade"),
+		icc: &nftables.Set{Table: h.table, Name: "icc", Concatenation: true, KeyType: nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIFName)}}
+	in := map[*nftables.Set][]nftables.SetElement{}
+	add := func(set *nftables.Set, e ...nftables.SetElement) { in[set] = append(in[set], e...) }
+	for _, b := range bridges {
+		link := linkName(b.Link)
+		add(s.bridges, nftables.SetElement{Key: link})
+		if b.Internal {
+			add(s.internal, nftables.SetElement{Key: link})
+		}
+		if b.ICC {
+			add(s.icc, nftables.SetElement{Key: slices.Concat(link, link)})
+		}
+		for _, p := range b.Subnets {
+			if !h.f.has(p) {
+				continue
+			}
+			add(s.subnets, interval(p)...)
+			if b.Masquerade && !b.Internal {
+				add(s.masquerade, interval(p)...)
+			}
+		}
+	}
+	for _, set := range []*nftables.Set{s.bridges, s.internal, s.icc, s.subnets, s.masquerade} {
+		if err := h.addSet(set, in[set]); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func interval(p netip.Prefix) []nftables.SetElement {
+	e := []nftables.SetElement{{Key: p.Masked().Addr().AsSlice()}}
+	if end := last(p).Next(); end.IsValid() {
+		e = append(e, nftables.SetElement{Key: end.AsSlice(), IntervalEnd: true})
+	}
+	return e
+}
+
+func last(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().AsSlice()
+	for i := p.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 1 << (7 - i%8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
 // addRules queues the chains, maps and rules.
-func (t *Table) addRules(mappings []Mapping) error {
-	anyElems, oneElems := elements(mappings)
-	anyMap, oneMap := t.anyAddress(), t.oneAddress()
-	if err := t.addMap(anyMap, anyElems); err != nil {
+func (h half) addRules(state State) error {
+	networks, err := h.addSets(state.Bridges)
+	if err != nil {
 		return err
 	}
-	if err := t.addMap(oneMap, oneElems); err != nil {
+	anyElems, oneElems := h.elements(state.Mappings)
+	anyMap, oneMap := h.anyAddress(), h.oneAddress()
+	if err := h.addSet(anyMap, anyElems); err != nil {
 		return err
 	}
-	t.addFilters()
-	dnat := [][]expr.Any{translate(oneMap, protocol(reg0), dest(reg1), destPort(reg2)), translate(anyMap, protocol(reg0), destPort(reg1))}
-
-	pre := t.chain("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)
-	t.rule(pre, inLoopback(dest), verdict(expr.VerdictReturn))
-	t.rule(pre, notLocal(), verdict(expr.VerdictReturn))
-	out := t.chain("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
-	t.rule(out, notLocal(), verdict(expr.VerdictReturn))
-	for _, d := range dnat {
-		t.rule(pre, d)
-		t.rule(out, d)
+	if err := h.addSet(oneMap, oneElems); err != nil {
+		return err
 	}
-
-	post := t.chain("postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
-	masquerade := []expr.Any{&expr.Masq{}}
-	// A container cannot answer to the host's 127.0.0.1.
-	t.rule(post, t.to(expr.CmpOpEq), inLoopback(source), masquerade)
-	// From a container by a published port back to this bridge: the answer
-	// must come through the host to be translated back.
-	t.rule(post, t.to(expr.CmpOpEq), inside(source, t.subnet), wasTranslated(), masquerade)
-	t.rule(post, t.to(expr.CmpOpNeq), inside(source, t.subnet), masquerade)
+	h.addFilters(networks)
+	h.addTranslation(networks, [][]expr.Any{
+		h.translate(oneMap, protocol(word(0)), h.destination(word(1)), destPort(word(1+h.f.bytes/4))),
+		h.translate(anyMap, protocol(word(0)), destPort(word(1)))})
 	return nil
 }
 
-func (t *Table) addMap(m *nftables.Set, elems []nftables.SetElement) error {
-	if err := t.conn.AddSet(m, nil); err != nil {
+func (h half) addTranslation(networks sets, dnat [][]expr.Any) {
+	pre := h.chain("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)
+	h.rule(pre, h.inLoopback(h.destination), verdict(expr.VerdictReturn))
+	h.rule(pre, notLocal(), verdict(expr.VerdictReturn))
+	out := h.chain("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
+	h.rule(out, notLocal(), verdict(expr.VerdictReturn))
+	for _, d := range dnat {
+		h.rule(pre, d)
+		h.rule(out, d)
+	}
+
+	post := h.chain("postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
+	masquerade := []expr.Any{&expr.Masq{}}
+	toBridge := among(networks.bridges, link(expr.MetaKeyOIFNAME, reg0))
+	// A container cannot answer to the host's loopback.
+	h.rule(post, toBridge, h.inLoopback(h.sender), masquerade)
+	// From a container by a published port to a container: the answer must come
+	// through the host to be translated back.
+	h.rule(post, toBridge, among(networks.subnets, h.sender(reg0)), wasTranslated(), masquerade)
+	h.rule(post, toBridge, verdict(expr.VerdictReturn))
+	h.rule(post, among(networks.masquerade, h.sender(reg0)), masquerade)
+}
+
+func (h half) addSet(m *nftables.Set, elems []nftables.SetElement) error {
+	if err := h.conn.AddSet(m, nil); err != nil {
 		return err
 	}
 	for some := range slices.Chunk(elems, perMessage) {
-		if err := t.conn.SetAddElements(m, some); err != nil {
+		if err := h.conn.SetAddElements(m, some); err != nil {
 			return err
 		}
 	}
@@ -121,48 +229,55 @@ func (t *Table) addMap(m *nftables.Set, elems []nftables.SetElement) error {
 }
 
 // addFilters queues the rules that let through and drop.
-func (t *Table) addFilters() {
-	raw := t.chain("raw", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw)
+func (h half) addFilters(networks sets) {
+	fromBridge := among(networks.bridges, link(expr.MetaKeyIIFNAME, reg0))
+	raw := h.chain("raw", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw)
 	// route_localnet opens the host's loopback to the bridge: close it again.
-	t.rule(raw, t.from(), inLoopback(dest), verdict(expr.VerdictDrop))
-	t.rule(raw, t.from(), inLoopback(source), verdict(expr.VerdictDrop))
+	h.rule(raw, fromBridge, h.inLoopback(h.destination), verdict(expr.VerdictDrop))
+	h.rule(raw, fromBridge, h.inLoopback(h.sender), verdict(expr.VerdictDrop))
 
-	fwd := t.chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
-	t.rule(fwd, t.from(), verdict(expr.VerdictAccept))
-	t.rule(fwd, t.to(expr.CmpOpNeq), verdict(expr.VerdictAccept))
-	t.rule(fwd, established(), verdict(expr.VerdictAccept))
-	t.rule(fwd, wasTranslated(), verdict(expr.VerdictAccept))
-	// What was not published is not reachable by a container's own address.
-	t.rule(fwd, verdict(expr.VerdictDrop))
+	fwd := h.chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
+	// Bridged traffic comes here, too, where br_netfilter is in use.
+	h.rule(fwd, among(networks.icc, link(expr.MetaKeyIIFNAME, reg0), link(expr.MetaKeyOIFNAME, reg1)), verdict(expr.VerdictAccept))
+	h.rule(fwd, among(networks.internal, link(expr.MetaKeyIIFNAME, reg0)), verdict(expr.VerdictDrop))
+	h.rule(fwd, among(networks.internal, link(expr.MetaKeyOIFNAME, reg0)), verdict(expr.VerdictDrop))
+	h.rule(fwd, established(), verdict(expr.VerdictAccept))
+	h.rule(fwd, wasTranslated(), verdict(expr.VerdictAccept))
+	// What was not published is not reachable by a container's own address,
+	// neither from outside nor from another network.
+	h.rule(fwd, among(networks.bridges, link(expr.MetaKeyOIFNAME, reg0)), verdict(expr.VerdictDrop))
 }
 
-func (t *Table) chain(name string, kind nftables.ChainType, hook *nftables.ChainHook, prio *nftables.ChainPriority) *nftables.Chain {
-	return t.conn.AddChain(&nftables.Chain{Table: t.table(), Name: name, Type: kind, Hooknum: hook, Priority: prio})
+func (h half) chain(name string, kind nftables.ChainType, hook *nftables.ChainHook, prio *nftables.ChainPriority) *nftables.Chain {
+	return h.conn.AddChain(&nftables.Chain{Table: h.table, Name: name, Type: kind, Hooknum: hook, Priority: prio})
 }
 
-func (t *Table) rule(c *nftables.Chain, parts ...[]expr.Any) {
+func (h half) rule(c *nftables.Chain, parts ...[]expr.Any) {
 	var exprs []expr.Any
 	for _, p := range parts {
 		exprs = append(exprs, p...)
 	}
-	t.conn.AddRule(&nftables.Rule{Table: c.Table, Chain: c, Exprs: exprs})
+	h.conn.AddRule(&nftables.Rule{Table: c.Table, Chain: c, Exprs: exprs})
 }
 
 // translate looks the key up and sends the packet where the value says.
-func translate(m *nftables.Set, key ...expr.Any) []expr.Any {
+func (h half) translate(m *nftables.Set, key ...expr.Any) []expr.Any {
 	return append(key,
 		&expr.Lookup{SourceRegister: reg0, DestRegister: reg0, IsDestRegSet: true, SetID: m.ID, SetName: m.Name},
-		&expr.NAT{Type: expr.NATTypeDestNAT, Family: syscall.AF_INET, RegAddrMin: reg0, RegProtoMin: reg1})
+		&expr.NAT{Type: expr.NATTypeDestNAT, Family: h.f.address, RegAddrMin: reg0, RegProtoMin: word(h.f.bytes / 4)})
 }
 
-func (t *Table) from() []expr.Any { return link(expr.MetaKeyIIFNAME, expr.CmpOpEq, t.bridge) }
+// among matches if the key is in the set.
+func among(set *nftables.Set, key ...expr.Any) []expr.Any {
+	return append(key, &expr.Lookup{SourceRegister: reg0, SetID: set.ID, SetName: set.Name})
+}
 
-func (t *Table) to(op expr.CmpOp) []expr.Any { return link(expr.MetaKeyOIFNAME, op, t.bridge) }
+func link(key expr.MetaKey, reg uint32) expr.Any { return &expr.Meta{Key: key, Register: reg} }
 
-func link(key expr.MetaKey, op expr.CmpOp, name string) []expr.Any {
+func linkName(name string) []byte {
 	padded := make([]byte, 16)
 	copy(padded, name)
-	return []expr.Any{&expr.Meta{Key: key, Register: reg0}, &expr.Cmp{Op: op, Register: reg0, Data: padded}}
+	return padded
 }
 
 func protocol(reg uint32) expr.Any { return &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg} }
@@ -171,20 +286,20 @@ func destPort(reg uint32) expr.Any {
 	return &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: offsetDestPort, Len: 2}
 }
 
-func source(reg uint32) expr.Any { return address(reg, offsetSource) }
+func (h half) sender(reg uint32) expr.Any { return h.address(reg, h.f.source) }
 
-func dest(reg uint32) expr.Any { return address(reg, offsetDest) }
+func (h half) destination(reg uint32) expr.Any { return h.address(reg, h.f.dest) }
 
-func address(reg, offset uint32) expr.Any {
-	return &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 4}
+func (h half) address(reg, offset uint32) expr.Any {
+	return &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: h.f.bytes}
 }
 
-func inLoopback(field func(uint32) expr.Any) []expr.Any { return inside(field, loopback) }
-
-func inside(field func(uint32) expr.Any, p netip.Prefix) []expr.Any {
+func (h half) inLoopback(field func(uint32) expr.Any) []expr.Any {
+	p := h.f.loopback()
 	return []expr.Any{
 		field(reg0),
-		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: net.CIDRMask(p.Bits(), 32), Xor: make([]byte, 4)},
+		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: h.f.bytes,
+			Mask: net.CIDRMask(p.Bits(), int(h.f.bytes)*8), Xor: make([]byte, h.f.bytes)},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: p.Masked().Addr().AsSlice()},
 	}
 }

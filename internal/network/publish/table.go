@@ -26,7 +26,8 @@ const (
 	writeBytes = 16 << 20
 )
 
-// Mapping sends what arrives for a port of the host to a container.
+// Mapping sends what arrives for a port of the host to a container. HostIP and
+// To are of one family.
 type Mapping struct {
 	Proto    string // "tcp" or "udp"
 	HostIP   netip.Addr
@@ -34,57 +35,88 @@ type Mapping struct {
 	To       netip.AddrPort
 }
 
-// Table is the engine's nftables table.
+// Bridge is one network as the rules see it.
+type Bridge struct {
+	Link       string
+	Subnets    []netip.Prefix // at most one of each family
+	Internal   bool           // nothing passes between it and anything else
+	ICC        bool           // its containers may reach each other
+	Masquerade bool           // what leaves it has the host's address
+}
+
+// State is what the table is to be.
+type State struct {
+	Bridges  []Bridge
+	Mappings []Mapping
+}
+
+// Table is the engine's nftables table, of IPv4 and, once a network has it, of
+// IPv6 under the same name.
 type Table struct {
-	name   string
-	bridge string
-	subnet netip.Prefix
+	name string
 
 	// mu keeps the messages of two transactions on the one socket apart.
 	mu   sync.Mutex
 	conn *nftables.Conn
+	six  bool // there is one of IPv6
 }
 
-// NewTable prepares the table name for the containers of subnet on bridge.
-func NewTable(name, bridge string, subnet netip.Prefix) (*Table, error) {
+// NewTable prepares the table name.
+func NewTable(name string) (*Table, error) {
 	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
 		return c.SetWriteBuffer(writeBytes)
 	}))
 	if err != nil {
 		return nil, fmt.Errorf("open nftables: %w", err)
 	}
-	return &Table{name: name, bridge: bridge, subnet: subnet.Masked(), conn: conn}, nil
+	return &Table{name: name, conn: conn}, nil
 }
 
 // Exists is whether the table is in the kernel.
 func (t *Table) Exists() (bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	tables, err := t.conn.ListTablesOfFamily(nftables.TableFamilyIPv4)
+	tables, err := t.conn.ListTables()
 	if err != nil {
 		return false, fmt.Errorf("list nftables tables: %w", err)
 	}
+	there := false
 	for _, have := range tables {
-		if have.Name == t.name {
-			return true, nil
-		}
+		there = there || have.Name == t.name && have.Family == nftables.TableFamilyIPv4
+		t.six = t.six || have.Name == t.name && have.Family == nftables.TableFamilyIPv6
 	}
-	return false, nil
+	return there, nil
 }
 
-// Set writes the whole table anew, with exactly the desired mappings. It asks
-// for them when no other change can come between, so desired must not wait.
-func (t *Table) Set(desired func() []Mapping) error {
+// Set writes the whole table anew, with exactly what is desired. It asks for
+// that when no other change can come between, so desired must not wait.
+func (t *Table) Set(desired func() State) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// Adding comes first because deleting what is not there is an error.
-	t.conn.AddTable(t.table())
-	t.conn.DelTable(t.table())
-	t.conn.AddTable(t.table())
-	if err := t.addRules(desired()); err != nil {
-		return fmt.Errorf("write nftables table %s: %w", t.name, err)
+	state := desired()
+	six := slices.ContainsFunc(state.Bridges, func(b Bridge) bool { return slices.ContainsFunc(b.Subnets, ipv6.has) })
+	families := []family{ipv4}
+	if six || t.six {
+		families = append(families, ipv6)
 	}
-	return t.flush("write nftables table " + t.name)
+	for _, f := range families {
+		// Adding comes first because deleting what is not there is an error.
+		half := half{t.conn, f, t.table(f)}
+		t.conn.AddTable(half.table)
+		t.conn.DelTable(half.table)
+		if f == ipv6 && !six {
+			continue
+		}
+		t.conn.AddTable(half.table)
+		if err := half.addRules(state); err != nil {
+			return fmt.Errorf("write nftables table %s: %w", t.name, err)
+		}
+	}
+	if err := t.flush("write nftables table " + t.name); err != nil {
+		return err
+	}
+	t.six = six
+	return nil
 }
 
 // Foreign is the names of the chains of others that drop what they don't know
@@ -125,14 +157,17 @@ func (t *Table) change(mappings []Mapping, do func(*nftables.Set, []nftables.Set
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	any, one := elements(mappings)
-	for _, part := range []struct {
-		set  *nftables.Set
-		with []nftables.SetElement
-	}{{t.anyAddress(), any}, {t.oneAddress(), one}} {
-		for some := range slices.Chunk(part.with, perMessage) {
-			if err := do(part.set, some); err != nil {
-				return fmt.Errorf("%s table %s: %w", what, t.name, err)
+	for _, f := range []family{ipv4, ipv6} {
+		half := half{t.conn, f, t.table(f)}
+		any, one := half.elements(mappings)
+		for _, part := range []struct {
+			set  *nftables.Set
+			with []nftables.SetElement
+		}{{half.anyAddress(), any}, {half.oneAddress(), one}} {
+			for some := range slices.Chunk(part.with, perMessage) {
+				if err := do(part.set, some); err != nil {
+					return fmt.Errorf("%s table %s: %w", what, t.name, err)
+				}
 			}
 		}
 	}
@@ -143,12 +178,17 @@ func (t *Table) change(mappings []Mapping, do func(*nftables.Set, []nftables.Set
 func (t *Table) Delete() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.conn.DelTable(t.table())
-	err := t.flush("delete nftables table " + t.name)
-	if errors.Is(err, syscall.ENOENT) {
-		return nil
+	for _, f := range []family{ipv4, ipv6} {
+		if f == ipv6 && !t.six {
+			continue
+		}
+		t.conn.DelTable(t.table(f))
+		if err := t.flush("delete nftables table " + t.name); err != nil && !errors.Is(err, syscall.ENOENT) {
+			return err
+		}
 	}
-	return err
+	t.six = false
+	return nil
 }
 
 // Close ends the connection to the kernel; the table stays.
@@ -161,6 +201,6 @@ func (t *Table) flush(what string) error {
 	return nil
 }
 
-func (t *Table) table() *nftables.Table {
-	return &nftables.Table{Name: t.name, Family: nftables.TableFamilyIPv4}
+func (t *Table) table(f family) *nftables.Table {
+	return &nftables.Table{Name: t.name, Family: f.table}
 }

@@ -40,7 +40,8 @@ type Sandbox struct {
 type Maker struct {
 	Host      *rtnl.Conn // in the engine's namespace
 	Bridge    string
-	Index     int // the bridge's
+	Index     int          // the bridge's
+	Masters   func() []int // it and those beside it, those with room first
 	Gateway   netip.Prefix
 	Prefix    string // of the host links' names
 	Addresses Addresses
@@ -74,8 +75,7 @@ func (m *Maker) MakeAt(a netip.Addr) (Sandbox, error) {
 	s := Sandbox{Addr: a, HostLink: m.HostLink(a)}
 	ns, err := netns.New(func(ns *os.File) error { return m.furnish(ns, s) })
 	if errors.Is(err, syscall.EXFULL) {
-		return Sandbox{}, errdefs.ErrResourceExhausted.WithMessage(
-			fmt.Sprintf("bridge %s is full: it has room for 1023 containers; use --network host or none", m.Bridge))
+		return Sandbox{}, Full(m.Bridge)
 	}
 	if err != nil {
 		return Sandbox{}, fmt.Errorf("make sandbox %s: %w", a, err)
@@ -97,29 +97,15 @@ func (m *Maker) furnish(ns *os.File, s Sandbox) error {
 		return err
 	}
 	defer inside.Close()
-	// eth0 gets no IPv6 link-local address: there is no IPv6 on the bridge yet.
-	err = os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("turn off IPv6: %w", err)
-	}
-	veth := rtnl.Veth{Name: s.HostLink, Master: m.Index, Peer: ns, PeerName: Link, PeerMAC: bridge.MAC(s.Addr)}
-	if err := m.Host.Do(rtnl.AddVeth(veth), rtnl.Hairpin(s.HostLink)); err != nil {
+	if err := prepare(inside); err != nil {
 		return err
 	}
-	index, err := inside.Index(Link)
-	if err != nil {
-		return err
-	}
-	err = inside.Do(
-		rtnl.Up(1), // lo is the first link of every namespace
-		rtnl.Up(index),
-		rtnl.Settle(Link),
-		rtnl.AddAddress(index, netip.PrefixFrom(s.Addr, m.Gateway.Bits())),
-		rtnl.AddDefaultRoute(index, m.Gateway.Addr()),
-	)
-	if err != nil {
+	plug := Plug{HostLink: s.HostLink, Masters: m.Masters(), Link: Link, MAC: bridge.MAC(s.Addr),
+		Addresses: []netip.Prefix{netip.PrefixFrom(s.Addr, m.Gateway.Bits())},
+		Gateways:  []netip.Addr{m.Gateway.Addr()}, GatewayMAC: bridge.MAC(m.Gateway.Addr()), Routes: []netip.Addr{m.Gateway.Addr()}}
+	if err := insert(m.Host, inside, ns, plug); err != nil {
 		return err
 	}
 	// The first port gives the bridge its carrier.
-	return m.Host.Do(rtnl.Settle(s.HostLink), rtnl.Settle(m.Bridge))
+	return m.Host.Do(rtnl.Settle(s.HostLink), rtnl.Settle(m.Bridge), rtnl.SetNeighbour(m.Index, s.Addr, plug.MAC))
 }

@@ -18,7 +18,11 @@ func Reserve(proto string, addr netip.AddrPort) (*os.File, error) {
 	if proto == "udp" {
 		kind = unix.SOCK_DGRAM
 	}
-	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
+	family := unix.AF_INET6
+	if addr.Addr().Is4() {
+		family = unix.AF_INET
+	}
+	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open %s socket: %w", proto, err)
 	}
@@ -40,13 +44,24 @@ func hold(fd, kind int, addr netip.AddrPort) error {
 			return err
 		}
 	}
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}); err != nil {
+	if err := bindTo(fd, addr); err != nil {
 		return err
 	}
 	if kind == unix.SOCK_STREAM {
 		return unix.Listen(fd, 0)
 	}
 	return nil
+}
+
+func bindTo(fd int, addr netip.AddrPort) error {
+	if addr.Addr().Is4() {
+		return unix.Bind(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()})
+	}
+	// The same port of IPv4 is held, or free, by itself.
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
+		return err
+	}
+	return unix.Bind(fd, &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()})
 }
 
 func dropAll(fd int) error {
