@@ -2,18 +2,17 @@ package service
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"sync"
 
-	"github.com/containerd/errdefs"
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/identity"
 	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/api/types/jsonstream"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/berth-containers/berth/internal/build/query"
@@ -63,52 +62,57 @@ func (s *Service) build(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if o.Version != build.BuilderBuildKit {
-		return errdefs.ErrNotImplemented.WithMessage("the classic builder")
-	}
 	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
 		return err
 	}
-	ctx, done := s.jobs.begin(r.Context(), o.BuildID)
-	defer done()
 	req, err := o.Solve(s.setup.Gateway)
 	if err != nil {
 		return err
 	}
+	ctx, done := s.jobs.begin(r.Context(), o.BuildID)
+	defer done()
+	if o.Version != build.BuilderBuildKit || o.Session == "" {
+		return s.classic(ctx, w, r, o, req)
+	}
 	out := newLines(w)
 	if err := s.traced(ctx, req, out); err != nil {
-		out.fail(err)
+		out.fail(&jsonstream.Error{Message: err.Error()})
 	}
 	return nil
 }
 
 // traced solves and passes BuildKit's own progress on.
 func (s *Service) traced(ctx context.Context, req *controlapi.SolveRequest, out *lines) error {
+	id, err := s.solve(ctx, req, func(m *controlapi.StatusResponse) error {
+		b, err := proto.Marshal(m)
+		if err != nil {
+			return err
+		}
+		return out.aux("moby.buildkit.trace", b)
+	})
+	if err != nil || id == "" {
+		return err
+	}
+	return out.aux("moby.image.id", map[string]string{"ID": id})
+}
+
+// solve solves, tells of its progress, and returns the image's ID if there is one.
+func (s *Service) solve(ctx context.Context, req *controlapi.SolveRequest, tell func(*controlapi.StatusResponse) error) (string, error) {
 	req.Ref = identity.NewID()
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		// Not with ctx: a build that was cancelled has an end, too.
-		_ = s.kit.Status(&controlapi.StatusRequest{Ref: req.Ref}, &statuses{ctx: context.WithoutCancel(ctx), each: func(m *controlapi.StatusResponse) error {
-			b, err := proto.Marshal(m)
-			if err != nil {
-				return err
-			}
-			return out.aux("moby.buildkit.trace", b)
-		}})
+		_ = s.kit.Status(&controlapi.StatusRequest{Ref: req.Ref}, &statuses{ctx: context.WithoutCancel(ctx), each: tell})
 	})
 	answer, err := s.kit.Solve(ctx, req)
 	watching.Wait()
 	if err != nil {
-		return err
+		return "", err
 	}
-	id := answer.ExporterResponse["berth.image.id"]
-	if id == "" {
-		id = answer.ExporterResponse[exptypes.ExporterImageDigestKey]
+	if id := answer.ExporterResponse["berth.image.id"]; id != "" {
+		return id, nil
 	}
-	if id == "" {
-		return nil
-	}
-	return out.aux("moby.image.id", map[string]string{"ID": id})
+	return answer.ExporterResponse[exptypes.ExporterImageDigestKey], nil
 }
 
 // statuses is the receiver of a build's progress.
@@ -118,6 +122,7 @@ type statuses struct {
 	each func(*controlapi.StatusResponse) error
 }
 
+func (s *statuses) SendHeader(metadata.MD) error            { return nil }
 func (s *statuses) Context() context.Context                { return s.ctx }
 func (s *statuses) Send(m *controlapi.StatusResponse) error { return s.each(m) }
 func (s *statuses) SendMsg(m any) error {
@@ -125,37 +130,4 @@ func (s *statuses) SendMsg(m any) error {
 		return s.each(r)
 	}
 	return fmt.Errorf("a progress of type %T", m)
-}
-
-// lines are the messages of an answer, one JSON document each.
-type lines struct {
-	mu  sync.Mutex
-	w   http.ResponseWriter
-	enc *json.Encoder
-}
-
-func newLines(w http.ResponseWriter) *lines {
-	w.Header().Set("Content-Type", "application/json")
-	return &lines{w: w, enc: json.NewEncoder(w)}
-}
-
-func (l *lines) send(m jsonstream.Message) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.enc.Encode(m); err != nil {
-		return err
-	}
-	return http.NewResponseController(l.w).Flush()
-}
-
-func (l *lines) aux(id string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return l.send(jsonstream.Message{ID: id, Aux: (*json.RawMessage)(&b)})
-}
-
-func (l *lines) fail(err error) {
-	_ = l.send(jsonstream.Message{Error: &jsonstream.Error{Message: err.Error()}})
 }

@@ -175,5 +175,5 @@ type pruned struct {
 }
 
 func (p *pruned) Context() context.Context             { return p.ctx }
-func (p *pruned) SetHeader(metadata.MD) error          { return nil }
+func (p *pruned) SendHeader(metadata.MD) error         { return nil }
 func (p *pruned) Send(r *controlapi.UsageRecord) error { p.each(r); return nil }
