@@ -89,7 +89,7 @@ func Archive(t testing.TB, name string, layers ...[]byte) []byte {
 	for _, l := range layers {
 		diffs = append(diffs, "sha256:"+Sum(gunzip(t, l)))
 		descriptors = append(descriptors, add("application/vnd.oci.image.layer.v1.tar+gzip", l))
-		history = append(history, map[string]string{"created_by": "test"})
+		history = append(history, map[string]string{"created": "2026-01-01T00:00:00Z", "created_by": "test"}) // umoci wants both
 	}
 	config := add("application/vnd.oci.image.config.v1+json", encode(map[string]any{
 		"architecture": "amd64", "os": "linux", "config": map[string]any{"Cmd": []string{"sh"}},
