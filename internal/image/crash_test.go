@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/berth-containers/berth/internal/distribution/registrytest"
+	"github.com/opencontainers/go-digest"
 )
 
 const crashRoot, crashRef = "BERTH_TEST_CRASH_ROOT", "BERTH_TEST_CRASH_REF"
@@ -131,5 +132,48 @@ func TestStrayLayer(t *testing.T) {
 	settle(t, s)
 	if _, layers, _ := owned(t, s); layers != 2 {
 		t.Errorf("%d layers on disk, want 2", layers)
+	}
+}
+
+// A crash between a blob and its record does not lose what a pull has fetched.
+func TestStrayBlob(t *testing.T) {
+	ctx := context.Background()
+	root := t.TempDir()
+	s := openStore(t, root)
+	fetched, torn, other := []byte("fetched"), []byte("torn"), []byte("nobody's")
+	leased, _, err := s.depot.LeasePull(s.depot.Scope(ctx), "a:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range [][]byte{fetched, torn} {
+		if here, err := s.depot.HoldBlob(leased, digest.FromBytes(b)); here || err != nil {
+			t.Fatal(here, err)
+		}
+	}
+	paths := map[string]string{}
+	for _, b := range [][]byte{fetched, torn, other} {
+		paths[string(b)] = s.depot.BlobPath(digest.FromBytes(b))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for text, path := range paths {
+		if text == string(torn) {
+			text = text[1:]
+		}
+		if err := os.WriteFile(path, []byte(text), 0o444); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = openStore(t, root)
+	settle(t, s)
+	for text, path := range paths {
+		_, err := os.Stat(path)
+		if kept := err == nil; kept != (text == string(fetched)) {
+			t.Errorf("blob %q is kept: %v", text, kept)
+		}
+	}
+	if here, err := s.depot.HoldBlob(s.depot.Scope(ctx), digest.FromBytes(fetched)); !here || err != nil {
+		t.Errorf("the blob that was fetched: %v, %v", here, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -11,15 +12,16 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.etcd.io/bbolt"
 )
 
 // sweeper finds what a crash left on disk. Nothing else uses the depot yet.
 type sweeper struct{ *Depot }
 
-// sweep deletes what is on disk without a record: a crash between a rename and
-// the transaction that was to follow it leaves such blobs and layers, and a
-// collection looks only at records.
+// sweep records or deletes what is on disk without a record: a crash between a
+// rename and the transaction that was to follow it leaves such blobs and layers,
+// and a collection looks only at records.
 func (s sweeper) sweep(ctx context.Context) error {
 	err := s.disk.Walk(ctx, func(info content.Info) error {
 		_, err := s.Blobs.Info(ctx, info.Digest)
@@ -27,8 +29,7 @@ func (s sweeper) sweep(ctx context.Context) error {
 			_, err = s.Blobs.Info(namespaces.WithNamespace(ctx, histories), info.Digest)
 		}
 		if errdefs.IsNotFound(err) {
-			s.Log.Info("delete blob without a record", "digest", info.Digest)
-			return s.disk.Delete(ctx, info.Digest)
+			return s.record(ctx, info)
 		}
 		return err
 	})
@@ -42,6 +43,33 @@ func (s sweeper) sweep(ctx context.Context) error {
 		return fmt.Errorf("sweep layers: %w", err)
 	}
 	return nil
+}
+
+// record takes up a blob that has no record: the pull that fetched it owns it,
+// or nobody, and then the first collection deletes it. One that is not what its
+// name says is deleted now.
+func (s sweeper) record(ctx context.Context, info content.Info) error {
+	desc := ocispec.Descriptor{Digest: info.Digest, Size: info.Size}
+	ra, err := s.disk.ReaderAt(ctx, desc)
+	if err != nil {
+		return err
+	}
+	defer ra.Close()
+	check := info.Digest.Verifier()
+	if _, err := io.Copy(check, content.NewReader(ra)); err != nil {
+		return err
+	}
+	if !check.Verified() {
+		s.Log.Info("delete blob that is not what its name says", "digest", info.Digest)
+		return s.disk.Delete(ctx, info.Digest)
+	}
+	// Nothing is written: the database finds that the blob is there.
+	w, err := s.Blobs.Writer(ctx, content.WithRef("record-"+info.Digest.String()), content.WithDescriptor(desc))
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	return w.Commit(ctx, desc.Size, desc.Digest)
 }
 
 // sweepIngests deletes the partial blobs that have no record, and those that
