@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -110,15 +109,18 @@ func (s *Depot) CollectLater() {
 // Collect deletes the blobs and layers without an owner: owners are names,
 // leases of what is being fetched, and rootfs.
 func (s *Depot) Collect(ctx context.Context) error {
-	for marked := false; !marked; {
-		var err error
-		if marked, err = s.mark(ctx); err != nil {
+	for asItIs := false; ; {
+		done, err := s.mark(ctx, asItIs)
+		if err != nil {
 			return err
 		}
-		if !marked {
-			if err := (Flusher{s}).Flush(ctx); err != nil {
-				s.Log.Error("flush layers below containers", "error", err)
-			}
+		if done {
+			break
+		}
+		if err := (Flusher{s}).Flush(ctx); err != nil {
+			// On a full disk this is what makes room.
+			s.Log.Error("flush layers below containers", "error", err)
+			asItIs = true
 		}
 	}
 	if c, ok := s.overlay.(snapshots.Cleaner); ok {
@@ -131,19 +133,21 @@ func (s *Depot) Collect(ctx context.Context) error {
 }
 
 // mark takes what nobody owns out of the database and deletes the blobs. A
-// rootfs made meanwhile waits: its chain might be one that is going. It does
-// nothing while a chain below a rootfs is to be flushed: the blobs, from which
-// it could be unpacked again, may go and leave the chain to the container.
-func (s *Depot) mark(ctx context.Context) (done bool, err error) {
+// rootfs made meanwhile waits: its chain might be one that is going. Unless it is
+// to take things as they are, it does nothing while a chain below a rootfs is to
+// be flushed: the blobs, from which it could be unpacked again, may go and leave
+// the chain to the container.
+func (s *Depot) mark(ctx context.Context, asItIs bool) (done bool, err error) {
 	s.collecting.Lock()
 	defer s.collecting.Unlock()
 	used, err := s.leaseRootfs(ctx)
 	if err != nil {
 		return false, err
 	}
-	unflushed, err := Flusher{s}.unflushed(ctx)
-	if err != nil || slices.ContainsFunc(unflushed, func(chain string) bool { return used[chain] }) {
-		return false, err
+	if !asItIs {
+		if unflushed, err := (Flusher{s}).any(ctx, used); unflushed || err != nil {
+			return false, err
+		}
 	}
 	if _, err := s.DB.GarbageCollect(ctx); err != nil {
 		return false, fmt.Errorf("collect images.db: %w", err)

@@ -113,6 +113,23 @@ func (s Flusher) unflushed(ctx context.Context) ([]string, error) {
 	return chains, nil
 }
 
+// any says if one of some chains waits for its flush.
+func (s Flusher) any(ctx context.Context, chains map[string]bool) (bool, error) {
+	for chain := range chains {
+		info, err := s.Layers.Stat(ctx, chain)
+		if errdefs.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("look up layer: %w", err)
+		}
+		if boot := info.Labels[unflushedLabel]; boot != "" && boot == s.flushing.boot {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 func (s Flusher) relabel(ctx context.Context, chains []string, label string) error {
 	err := s.DB.Update(func(tx *bbolt.Tx) error {
 		ctx := boltutil.WithTransaction(ctx, tx)

@@ -32,5 +32,5 @@ func steady(w content.Writer) (stop func()) {
 			}
 		}
 	})
-	return func() { close(ended); work.Wait() }
+	return sync.OnceFunc(func() { close(ended); work.Wait() })
 }
