@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto" // carries file names that are not UTF-8
 	bkversion "github.com/moby/buildkit/version"
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"

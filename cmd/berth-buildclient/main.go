@@ -6,6 +6,8 @@ import (
 	"context"
 	"os"
 
+	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto" // carries file names that are not UTF-8
+
 	"github.com/berth-containers/berth/internal/cli"
 	"github.com/berth-containers/berth/internal/cli/build"
 )

@@ -42,6 +42,36 @@ func TestCollection(t *testing.T) {
 	}
 }
 
+// ours is an engine with the base image and the stock client's plug-in.
+func ours(t *testing.T, p *place) *harness.Engine {
+	t.Helper()
+	e := harness.New(t)
+	e.OK("load", "-i", p.base)
+	plugins := filepath.Join(e.Dir, "docker-config", "cli-plugins")
+	if err := os.MkdirAll(plugins, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(harness.Bin(t, "docker-buildx"), filepath.Join(plugins, "docker-buildx")); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestClassic(t *testing.T) {
+	p := newPlace(t)
+	all(t, p, "classic", ofEngine(ours(t, p), "DOCKER_BUILDKIT=0", "docker", "build"))
+}
+
+func TestBuildx(t *testing.T) {
+	p := newPlace(t)
+	all(t, p, "buildx", ofEngine(ours(t, p), "DOCKER_BUILDKIT=1", "docker", "buildx", "build"))
+}
+
+func TestBerth(t *testing.T) {
+	p := newPlace(t)
+	all(t, p, "berth", ofEngine(ours(t, p), "BERTH=1", "berth", "build"))
+}
+
 func TestBuildah(t *testing.T) {
 	p := newPlace(t)
 	all(t, p, "buildah", buildah(t, p))
@@ -69,7 +99,10 @@ func all(t *testing.T, p *place, name string, b builder) {
 		if c.not[name] != "" {
 			continue
 		}
-		t.Run(c.name, func(t *testing.T) { c.check(t, p, b) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.check(t, p, b)
+		})
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/berth-containers/berth/test/harness"
 )
 
 // A builder builds an image in a context and writes it as an archive.
@@ -53,6 +55,20 @@ func buildah(t *testing.T, p *place) builder {
 			return err
 		}
 		return run(command(context, "push", "-q", "--signature-policy", policy, tag(t), "docker-archive:"+archive))
+	}
+}
+
+// ofEngine builds by a command that leaves the image in the engine.
+func ofEngine(e *harness.Engine, env string, command ...string) builder {
+	return func(t *testing.T, context string, args []string, archive string) error {
+		words := append(append(command[1:len(command):len(command)], "-t", tag(t)), args...)
+		cmd := e.Command(command[0], append(words, ".")...)
+		cmd.Dir = context
+		cmd.Env = append(cmd.Env, env)
+		if err := run(cmd); err != nil {
+			return err
+		}
+		return run(e.Command("docker", "save", "-o", archive, tag(t)))
 	}
 }
 
