@@ -55,6 +55,7 @@ type LogsOptions struct {
 	Tail           int // -1: everything
 	Follow         bool
 	Stdout, Stderr bool
+	Idle           func() error // called before a follower waits; may be nil
 }
 
 // AttachOptions are those of attach.

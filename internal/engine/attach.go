@@ -95,7 +95,7 @@ func (s streams) Logs(ctx context.Context, ref string, o LogsOptions, yield func
 		return err
 	}
 	return logs.Read(ctx, c, logs.ReadOptions{Since: o.Since, Until: o.Until,
-		Tail: o.Tail, Stdout: o.Stdout, Stderr: o.Stderr, Follow: o.Follow, Done: s.done(r)}, yield)
+		Tail: o.Tail, Stdout: o.Stdout, Stderr: o.Stderr, Follow: o.Follow, Idle: o.Idle, Done: s.done(r)}, yield)
 }
 
 // done is closed when the container does not run.

@@ -22,6 +22,8 @@ type ReadOptions struct {
 	// that is still read. A nil Done is never closed.
 	Follow bool
 	Done   <-chan struct{}
+	// Idle is called when a follower has yielded all there is, before it waits.
+	Idle func() error
 }
 
 func (o ReadOptions) wants(m Message) bool {
@@ -256,6 +258,11 @@ func (r *reader) run(ctx context.Context, skip int, yield func(Message) error) e
 		}
 		if done {
 			return nil
+		}
+		if r.options.Idle != nil {
+			if err := r.options.Idle(); err != nil {
+				return err
+			}
 		}
 		select {
 		case <-ctx.Done():

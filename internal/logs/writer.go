@@ -152,9 +152,6 @@ func (w *Writer) Commit() error {
 		return nil
 	}
 	n, err := w.file.WriteAt(w.batch, w.mark.Bytes)
-	if cap(w.batch) > 4<<10 {
-		w.batch = nil // an idle container keeps no big buffer
-	}
 	if err != nil {
 		if n > 0 {
 			err = errors.Join(err, w.file.Truncate(w.mark.Bytes))
@@ -163,6 +160,17 @@ func (w *Writer) Commit() error {
 	}
 	w.mark.Bytes += int64(n)
 	return nil
+}
+
+// Lend gives the writer a buffer for the next Prepare, and Return takes it back,
+// maybe grown, after Commit: so a writer keeps none while nothing is written.
+func (w *Writer) Lend(buffer []byte) { w.batch = buffer[:0] }
+
+// Return is the other half of Lend.
+func (w *Writer) Return() []byte {
+	b := w.batch
+	w.batch = nil
+	return b
 }
 
 // Append writes messages with one write.

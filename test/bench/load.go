@@ -19,7 +19,7 @@ func talkative(s *system) (figures []float64, err error) {
 	line := strings.Repeat("x", 99)
 	busy, began := cpu(), time.Now()
 	// -d: what is measured is the log, not the client.
-	if err := s.do("run", "-d", "--name", "talk", "busybox", "sh", "-c", fmt.Sprintf("yes %s | head -c %dM; echo the end", line, spoken)); err != nil {
+	if err := s.do("run", "-d", "--name", "talk", "busybox", "sh", "-c", fmt.Sprintf("yes %s | head -c %d; echo the end", line, spoken<<20)); err != nil {
 		return nil, err
 	}
 	if err := s.do("wait", "talk"); err != nil {

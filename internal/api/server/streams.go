@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -13,7 +14,6 @@ import (
 	"github.com/berth-containers/berth/internal/api/decode"
 	"github.com/berth-containers/berth/internal/api/stream"
 	"github.com/berth-containers/berth/internal/engine"
-	"github.com/berth-containers/berth/internal/logs"
 )
 
 // mediaType names the form of a process's output; older clients know only one.
@@ -23,6 +23,9 @@ func mediaType(r *request, tty bool) string {
 	}
 	return types.MediaTypeMultiplexedStream
 }
+
+// logBuffer is how much of a log is sent at once while there is more.
+const logBuffer = 64 << 10
 
 func containerLogs(e outputs) handler {
 	return func(w http.ResponseWriter, r *request) error {
@@ -43,13 +46,17 @@ func containerLogs(e outputs) handler {
 				return nil // it is gone
 			}
 		}
-		lw := &stream.LogWriter{W: w, TTY: tty, Timestamps: decode.Bool(r.query, "timestamps"), Details: decode.Bool(r.query, "details")}
-		err = e.Logs(r.Context(), r.name, o, func(m logs.Message) error {
-			if err := lw.Write(m); err != nil || !o.Follow {
+		buffered := bufio.NewWriterSize(w, logBuffer)
+		o.Idle = func() error {
+			if err := buffered.Flush(); err != nil {
 				return err
 			}
 			return out.Flush()
-		})
+		}
+		lw := &stream.LogWriter{W: buffered, TTY: tty, Timestamps: decode.Bool(r.query, "timestamps"), Details: decode.Bool(r.query, "details")}
+		if err = e.Logs(r.Context(), r.name, o, lw.Write); err == nil {
+			err = buffered.Flush()
+		}
 		return ignoreGone(r.Context(), err)
 	}
 }

@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	"github.com/spf13/cobra"
 
 	"github.com/berth-containers/berth/internal/cli/client"
+	"github.com/berth-containers/berth/internal/cli/demux"
 	"github.com/berth-containers/berth/internal/cli/env"
 	"github.com/berth-containers/berth/internal/cli/format"
 )
@@ -67,7 +67,7 @@ func logs(ctx context.Context, e *env.Env, ref string, o logsOptions) error {
 	if c.Config.Tty {
 		_, err = io.Copy(e.Out, body)
 	} else {
-		_, err = stdcopy.StdCopy(e.Out, e.Err, body)
+		err = demux.Copy(e.Out, e.Err, body)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("the engine went away while the logs were read")

@@ -9,7 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/berth-containers/berth/internal/cli/demux"
 )
 
 // Stream is the process's side.
@@ -105,7 +105,7 @@ func (s Session) show(stream io.Reader) (err error) {
 	if s.TTY {
 		_, err = io.Copy(out, onlyReader{stream})
 	} else {
-		_, err = stdcopy.StdCopy(out, errOut, stream)
+		err = demux.Copy(out, errOut, stream)
 	}
 	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		return fmt.Errorf("copy the container's output: %w", err)

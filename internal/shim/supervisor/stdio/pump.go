@@ -22,16 +22,19 @@ const (
 // Buffers are the buffers of all pumps; one is in use only while bytes move.
 type Buffers struct{ pool sync.Pool }
 
+// buffer is what it takes to log one chunk without making anything anew.
+type buffer struct {
+	bytes    [header + logs.MaxLine + chunk]byte
+	messages []logs.Message
+	entries  []byte
+}
+
 // NewBuffers returns an empty pool.
-func NewBuffers() *Buffers {
-	return &Buffers{sync.Pool{New: func() any { return new([header + logs.MaxLine + chunk]byte) }}}
-}
+func NewBuffers() *Buffers { return &Buffers{sync.Pool{New: func() any { return new(buffer) }}} }
 
-func (b *Buffers) get() *[header + logs.MaxLine + chunk]byte {
-	return b.pool.Get().(*[header + logs.MaxLine + chunk]byte)
-}
+func (b *Buffers) get() *buffer { return b.pool.Get().(*buffer) }
 
-func (b *Buffers) put(p *[header + logs.MaxLine + chunk]byte) { b.pool.Put(p) }
+func (b *Buffers) put(p *buffer) { b.pool.Put(p) }
 
 // Pump moves the output of a process.
 type Pump struct {
@@ -106,14 +109,14 @@ func (p *Pump) step(last bool) (n int, err error) {
 		return 0, err
 	}
 	spooled := p.sink != nil && !p.direct
-	var buf *[header + logs.MaxLine + chunk]byte
+	var buf *buffer
 	var failed error
 	err = conn.Read(func(fd uintptr) bool {
 		if spooled {
 			n, failed = p.sink.take(p.stream, int(fd), p.tty)
 		} else {
 			buf = p.buffers.get()
-			n, failed = fifo.Read(int(fd), buf[header:header+chunk])
+			n, failed = fifo.Read(int(fd), buf.bytes[header:header+chunk])
 			if failed != nil {
 				p.buffers.put(buf)
 			}
@@ -135,9 +138,9 @@ func (p *Pump) step(last bool) (n int, err error) {
 		return n, nil
 	}
 	if p.sink != nil {
-		p.sink.write(p.stream, buf[header:header+n])
+		p.sink.write(p.stream, buf, n)
 	}
-	p.hub.send(byte(p.stream), buf[:header+n])
+	p.hub.send(byte(p.stream), buf.bytes[:header+n])
 	p.buffers.put(buf)
 	return n, nil
 }
@@ -146,7 +149,7 @@ func (p *Pump) step(last bool) (n int, err error) {
 func (p *Pump) logged(n int) {
 	buf := p.buffers.get()
 	defer p.buffers.put(buf)
-	frame := p.sink.log(p.stream, buf[:], n, false)
+	frame := p.sink.log(p.stream, buf, n, false)
 	p.hub.send(byte(p.stream), frame)
 }
 
@@ -156,7 +159,7 @@ func (p *Pump) flush() {
 	}
 	buf := p.buffers.get()
 	defer p.buffers.put(buf)
-	p.sink.log(p.stream, buf[:], 0, true)
+	p.sink.log(p.stream, buf, 0, true)
 }
 
 // discard keeps programs that outlive the process (an exec's children) from
@@ -171,7 +174,7 @@ func (p *Pump) discard() {
 		err = conn.Read(func(fd uintptr) bool {
 			buf := p.buffers.get()
 			defer p.buffers.put(buf)
-			_, failed = fifo.Read(int(fd), buf[:])
+			_, failed = fifo.Read(int(fd), buf.bytes[:])
 			return !errors.Is(failed, syscall.EAGAIN)
 		})
 		err = errors.Join(err, failed)

@@ -133,27 +133,30 @@ func takeTTY(fd int, sp *spool) (int, error) {
 }
 
 // log logs the whole lines in the spool, with flush also what is behind them.
-// It returns the last fresh bytes, with room for a header before them, in buf.
-func (s *Sink) log(stream logs.Stream, buf []byte, fresh int, flush bool) []byte {
+// It returns the last fresh bytes, with room for a header before them, in b.
+func (s *Sink) log(stream logs.Stream, b *buffer, fresh int, flush bool) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sp := s.spool(stream)
+	sp, buf := s.spool(stream), b.bytes[:]
 	pending := int(min(sp.end-sp.logged, int64(len(buf)-header)))
 	n, err := sp.file.ReadAt(buf[header:header+pending], sp.logged)
 	if err != nil {
 		s.failed(fmt.Errorf("read spool: %w", err))
 	}
-	messages, used := split(buf[header:header+n], stream, flush)
+	var used int
+	b.messages, used = split(b.messages[:0], buf[header:header+n], stream, flush)
 	if used > 0 {
-		s.append(stream, messages, int64(used))
+		s.append(stream, b, int64(used))
 	}
 	return buf[n-min(fresh, n) : header+n]
 }
 
-// append logs messages, which are the next used bytes of the stream's spool.
-func (s *Sink) append(stream logs.Stream, messages []logs.Message, used int64) {
+// append logs the messages of b, which are the next used bytes of the stream's spool.
+func (s *Sink) append(stream logs.Stream, b *buffer, used int64) {
 	sp := s.spool(stream)
-	before, after, err := s.writer.Prepare(messages)
+	s.writer.Lend(b.entries)
+	defer func() { b.entries = s.writer.Return() }()
+	before, after, err := s.writer.Prepare(b.messages)
 	if err == nil {
 		j := journal{stream: stream, from: sp.logged, to: sp.logged + used, before: before, after: after}
 		j.logged = [2]int64{s.spools[0].logged, s.spools[1].logged}
@@ -171,12 +174,14 @@ func (s *Sink) append(stream logs.Stream, messages []logs.Message, used int64) {
 	}
 }
 
-// write logs b at once, without the spool.
-func (s *Sink) write(stream logs.Stream, b []byte) {
+// write logs the first n bytes of b at once, without the spool.
+func (s *Sink) write(stream logs.Stream, b *buffer, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	messages, _ := split(b, stream, true)
-	s.failed(s.writer.Append(messages...))
+	b.messages, _ = split(b.messages[:0], b.bytes[header:header+n], stream, true)
+	s.writer.Lend(b.entries)
+	s.failed(s.writer.Append(b.messages...))
+	b.entries = s.writer.Return()
 }
 
 // failed says an error when the log starts to fail, not at each line.
@@ -207,8 +212,9 @@ func (s *Sink) Close() error {
 	return err
 }
 
-// split cuts b into lines and pieces of lines, and says how much it used.
-func split(b []byte, stream logs.Stream, flush bool) (messages []logs.Message, used int) {
+// split cuts b into lines and pieces of lines, which it adds to messages, and says
+// how much it used.
+func split(messages []logs.Message, b []byte, stream logs.Stream, flush bool) (_ []logs.Message, used int) {
 	now := time.Now()
 	for len(b) > 0 {
 		n := bytes.IndexByte(b[:min(len(b), logs.MaxLine+1)], '\n') + 1

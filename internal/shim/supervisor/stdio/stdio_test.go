@@ -29,7 +29,7 @@ func TestSplit(t *testing.T) {
 		{long + "y\n", long + "|y\n", false},
 		{long, long, false},
 	} {
-		messages, used := split([]byte(row.in), logs.Stdout, row.flush)
+		messages, used := split(nil, []byte(row.in), logs.Stdout, row.flush)
 		var got []string
 		n := 0
 		for _, m := range messages {
