@@ -59,8 +59,8 @@ type core struct {
 	mu       sync.Mutex
 	segments map[string]*segment // by network ID
 	live     map[string]place    // by endpoint ID
-	clients  map[string]Client // by container ID
-	pool     *sandbox.Pool // started by Restore or the first Take
+	clients  map[string]Client   // by container ID
+	pool     *sandbox.Pool       // started by Restore or the first Take
 	closed   bool
 }
 
