@@ -134,7 +134,7 @@ func (n *Network) openStandard(addrs *ipam.Pool) error {
 	if err := s.ensure(); err != nil {
 		return err
 	}
-	s.maker = &sandbox.Maker{Host: n.host, Bridge: s.link, Index: s.shards[0], Masters: s.masters, Gateway: gateway, Prefix: "ve" + n.instance, Addresses: addrs}
+	s.maker = &sandbox.Maker{Host: n.host, Bridge: s.link, Index: s.first(), Masters: s.masters, Gateway: gateway, Prefix: "ve" + n.instance, Addresses: addrs}
 	n.standard = s
 	n.segments[s.def.ID] = s
 	return nil

@@ -210,7 +210,7 @@ func (n definitions) removeBridges(s *segment) error {
 	errs := []error{err}
 	for _, l := range links {
 		id, ok := n.shardOf(l.Attrs().Name)
-		if ok && slices.Contains(s.shards, l.Attrs().Index) {
+		if ok && s.has(l.Attrs().Index) {
 			errs = append(errs, bridge.Remove("bt"+n.instance+id), bridge.RemoveIndex(l.Attrs().Index))
 		}
 	}

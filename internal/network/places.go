@@ -190,7 +190,7 @@ func (n *core) vacate(p place) {
 	}
 	for _, a := range addresses(p.Endpoint) {
 		// The entry is of no use now; that it is gone already is no error.
-		_ = n.host.Do(rtnl.DropNeighbour(p.segment.shards[0], a.Addr()))
+		_ = n.host.Do(rtnl.DropNeighbour(p.segment.first(), a.Addr()))
 	}
 	p.segment.left(p.Endpoint)
 	p.segment.free(p.Endpoint)

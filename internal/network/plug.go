@@ -60,7 +60,7 @@ func (n *core) plug(ns *os.File, p *place, j Join, four, six bool, back *undo.St
 	back.Add(func(context.Context) error { return bridge.Remove(p.HostLink) })
 	changes := []rtnl.Change{rtnl.Settle(p.HostLink), rtnl.Settle(s.link)}
 	for _, a := range addresses(p.Endpoint) {
-		changes = append(changes, rtnl.SetNeighbour(s.shards[0], a.Addr(), mac))
+		changes = append(changes, rtnl.SetNeighbour(s.first(), a.Addr(), mac))
 	}
 	return n.host.Do(changes...)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -31,9 +30,6 @@ func (n *Network) Restore(ctx context.Context, living []Live) error {
 			keep[ep.HostLink] = n.adopt(ep)
 		}
 	}
-	if err := n.table.Set(n.desired); err != nil {
-		return err
-	}
 	n.mu.Lock()
 	first := n.pool == nil
 	n.mu.Unlock()
@@ -41,6 +37,9 @@ func (n *Network) Restore(ctx context.Context, living []Live) error {
 		if err := n.restoreLinks(keep); err != nil {
 			return err
 		}
+	}
+	if err := n.table.Set(n.desired); err != nil {
+		return err
 	}
 	for _, l := range living {
 		n.restoreNames(l)
@@ -110,8 +109,8 @@ func (n *Network) restoreLinks(keep map[string]*segment) error {
 		case !n.ours(name):
 		case !kept:
 			n.sweep.after(l.Attrs().Index, 0)
-		case s != nil && !slices.Contains(s.shards, l.Attrs().MasterIndex):
-			if err := bridge.Rejoin(name, s.shards[0]); err != nil {
+		case s != nil && !s.has(l.Attrs().MasterIndex):
+			if err := bridge.Rejoin(name, s.first()); err != nil {
 				errs = append(errs, err)
 			}
 		}
@@ -122,24 +121,24 @@ func (n *Network) restoreLinks(keep map[string]*segment) error {
 // restoreShards has each segment know the bridges beside its first, in any
 // order of their making; those of a network that is gone go.
 func (n *Network) restoreShards(links []netlink.Link) error {
-	byName, joined := map[string]netlink.Link{}, map[int]*segment{}
+	byName, owners := map[string]netlink.Link{}, map[int]*segment{}
 	for _, l := range links {
 		byName[l.Attrs().Name] = l
 	}
 	for _, s := range n.all() {
-		joined[s.shards[0]] = s
+		owners[s.first()] = s
 	}
 	for found := true; found; {
 		found = false
 		for name, l := range byName {
 			id, ok := n.shardOf(name)
 			near := byName["bt"+n.instance+id]
-			if !ok || near == nil || joined[near.Attrs().MasterIndex] == nil {
+			if !ok || near == nil || owners[near.Attrs().MasterIndex] == nil {
 				continue
 			}
-			s := joined[near.Attrs().MasterIndex]
-			s.shards = append(s.shards, l.Attrs().Index)
-			joined[l.Attrs().Index] = s
+			s := owners[near.Attrs().MasterIndex]
+			s.shards = append(s.shards, joined{l.Attrs().Index, name})
+			owners[l.Attrs().Index] = s
 			delete(byName, name)
 			found = true
 		}

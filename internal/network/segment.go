@@ -32,11 +32,27 @@ type segment struct {
 	maker   *sandbox.Maker // of the default network only
 
 	mu     sync.Mutex
-	shards []int                 // indexes of the bridges, the one with the addresses first
+	shards []joined              // the bridges, the one with the addresses first
 	last   map[netip.Addr]string // host link of an address's last owner
 
 	members int  // guarded by the Network's mu, as gone is
 	gone    bool // it is being removed
+}
+
+// joined is one of the bridges that are one segment.
+type joined struct {
+	index int
+	link  string
+}
+
+// first is the index of the bridge with the addresses.
+func (s *segment) first() int { return s.shards[0].index }
+
+// has is whether a bridge is the segment's.
+func (s *segment) has(index int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.shards, func(b joined) bool { return b.index == index })
 }
 
 // ensure makes the segment's bridge and pools.
@@ -51,7 +67,7 @@ func (s *segment) ensure() error {
 	if err != nil {
 		return err
 	}
-	s.shards, s.last = []int{index}, map[netip.Addr]string{}
+	s.shards, s.last = []joined{{index, s.link}}, map[netip.Addr]string{}
 	if s.mac, err = bridge.HardwareAddr(index); err != nil {
 		return err
 	}
@@ -77,7 +93,12 @@ func (s *segment) pools() []*ipam.Pool {
 }
 
 func (s *segment) rules() publish.Bridge {
-	b := publish.Bridge{Link: s.link, Internal: s.set.Internal, ICC: s.set.ICC, Masquerade: s.set.Masquerade}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := publish.Bridge{Internal: s.set.Internal, ICC: s.set.ICC, Masquerade: s.set.Masquerade}
+	for _, of := range s.shards {
+		b.Links = append(b.Links, of.link)
+	}
 	for _, p := range s.pools() {
 		b.Subnets = append(b.Subnets, p.Subnet())
 	}
@@ -203,11 +224,12 @@ const perBridge = 800
 func (s *segment) masters() []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.shards) == 1 {
-		return []int{s.shards[0]}
-	}
 	turn := min(s.inUse()/perBridge, len(s.shards)-1)
-	return slices.Concat(s.shards[turn:], s.shards[:turn])
+	all := make([]int, len(s.shards))
+	for i := range all {
+		all[i] = s.shards[(turn+i)%len(all)].index
+	}
+	return all
 }
 
 func (s *segment) inUse() int {
@@ -222,36 +244,44 @@ func (s *segment) inUse() int {
 // isolated containers there is one bridge only: isolation ends at a bridge.
 func (n *core) widen(s *segment) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for s.set.ICC && s.inUse() > perBridge/2 && len(s.shards) < s.inUse()/perBridge+2 {
-		index, err := n.addShard(s)
-		if err != nil {
-			return err
+	wider := false
+	var err error
+	for err == nil && s.set.ICC && s.inUse() > perBridge/2 && len(s.shards) < s.inUse()/perBridge+2 {
+		var b joined
+		if b, err = n.addShard(s); err == nil {
+			s.shards, wider = append(s.shards, b), true
 		}
-		s.shards = append(s.shards, index)
 	}
-	return nil
+	s.mu.Unlock()
+	if wider && err == nil {
+		err = n.table.Set(n.desired)
+	}
+	return err
 }
 
-func (n *core) addShard(s *segment) (int, error) {
+func (n *core) addShard(s *segment) (joined, error) {
+	var there []int
+	for _, b := range s.shards {
+		there = append(there, b.index)
+	}
 	for i := range 1 << 12 {
 		names := n.shardNames(i)
-		there, err := bridge.Exists(names.bridge)
+		taken, err := bridge.Exists(names.bridge)
 		if err != nil {
-			return 0, err
+			return joined{}, err
 		}
-		if there {
+		if taken {
 			continue
 		}
-		index, err := bridge.Beside(s.shards, bridge.Trunk{Bridge: names.bridge, Near: names.near, Far: names.far, MTU: s.set.MTU})
+		index, err := bridge.Beside(there, bridge.Trunk{Bridge: names.bridge, Near: names.near, Far: names.far, MTU: s.set.MTU})
 		if errors.Is(err, syscall.EXFULL) {
-			return 0, sandbox.Full(s.link)
+			return joined{}, sandbox.Full(s.link)
 		}
 		if !errors.Is(err, syscall.EEXIST) {
-			return index, err
+			return joined{index, names.bridge}, err
 		}
 	}
-	return 0, sandbox.Full(s.link)
+	return joined{}, sandbox.Full(s.link)
 }
 
 // shard is the names of a further bridge, and of the link that joins it.

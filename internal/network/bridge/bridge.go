@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/vishvananda/netlink"
@@ -48,7 +49,25 @@ func Ensure(b Bridge) (int, error) {
 	if err := netlink.LinkSetUp(link); err != nil {
 		return 0, fmt.Errorf("bring up bridge %s: %w", b.Name, err)
 	}
+	for _, p := range b.Addresses {
+		awaitLocal(p.Addr())
+	}
 	return link.Attrs().Index, nil
+}
+
+// awaitLocal waits, for a while, until the host knows an IPv6 address as its
+// own: the kernel sees to that in the background.
+func awaitLocal(a netip.Addr) {
+	if a.Is4() {
+		return
+	}
+	for range 200 {
+		routes, err := netlink.RouteGet(a.AsSlice())
+		if err == nil && len(routes) == 1 && routes[0].Type == syscall.RTN_LOCAL {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 func add(b Bridge) (netlink.Link, error) {

@@ -137,6 +137,10 @@ func normal(p container.Port) (container.Port, error) {
 		return p, errdefs.ErrInvalidArgument.WithMessage("-p: container port 0 cannot be published")
 	}
 	p.HostIP = p.HostIP.Unmap()
+	if p.HostIP == netip.IPv6Loopback() {
+		return p, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
+			"-p [::1]:%d:%d: Linux leads nothing from ::1 to a container; use 127.0.0.1, or another address of the host", p.HostPort, p.ContainerPort))
+	}
 	return p, nil
 }
 

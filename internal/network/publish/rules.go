@@ -28,6 +28,10 @@ const (
 	addrTypeLocal  = 2      // RTN_LOCAL
 	statusDNAT     = 1 << 5 // IPS_DST_NAT
 	offsetDestPort = 2      // in the TCP and UDP header
+
+	rejectICMP           = 0 // NFT_REJECT_ICMP_UNREACH
+	rejectTCPReset       = 1 // NFT_REJECT_TCP_RST
+	icmp6PortUnreachable = 4 // ICMPV6_PORT_UNREACH
 )
 
 // family is what differs between IPv4 and IPv6.
@@ -114,28 +118,33 @@ func portField(port uint16) []byte {
 }
 
 // sets are what the rules ask for networks in.
-type sets struct{ bridges, internal, icc, subnets, masquerade *nftables.Set }
+type sets struct{ bridges, beside, internal, icc, subnets, masquerade *nftables.Set }
 
 // addSets queues the sets of networks.
 func (h half) addSets(bridges []Bridge) (sets, error) {
 	links := func(name string) *nftables.Set {
-		return &nftables.Set{Table: h.table, Name: name, KeyType: nftables.TypeIFName}
+		return &nftables.Set{Table: h.table, Name: name, KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
 	}
 	ranges := func(name string) *nftables.Set {
 		return &nftables.Set{Table: h.table, Name: name, KeyType: h.f.kind(), Interval: true}
 	}
-	s := sets{bridges: links("bridges"), internal: links("internal"), subnets: ranges("subnets"), masquerade: ranges("masquerade"),
+	s := sets{bridges: links("bridges"), beside: links("beside"), internal: links("internal"), subnets: ranges("subnets"), masquerade: ranges("masquerade"),
 		icc: &nftables.Set{Table: h.table, Name: "icc", Concatenation: true, KeyType: nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIFName)}}
 	in := map[*nftables.Set][]nftables.SetElement{}
 	add := func(set *nftables.Set, e ...nftables.SetElement) { in[set] = append(in[set], e...) }
 	for _, b := range bridges {
-		link := linkName(b.Link)
-		add(s.bridges, nftables.SetElement{Key: link})
-		if b.Internal {
-			add(s.internal, nftables.SetElement{Key: link})
-		}
-		if b.ICC {
-			add(s.icc, nftables.SetElement{Key: slices.Concat(link, link)})
+		for i, name := range b.Links {
+			link := linkName(name)
+			if i > 0 {
+				add(s.beside, nftables.SetElement{Key: link})
+			}
+			add(s.bridges, nftables.SetElement{Key: link})
+			if b.Internal {
+				add(s.internal, nftables.SetElement{Key: link})
+			}
+			if b.ICC {
+				add(s.icc, nftables.SetElement{Key: slices.Concat(link, link)})
+			}
 		}
 		for _, p := range b.Subnets {
 			if !h.f.has(p) {
@@ -147,7 +156,7 @@ func (h half) addSets(bridges []Bridge) (sets, error) {
 			}
 		}
 	}
-	for _, set := range []*nftables.Set{s.bridges, s.internal, s.icc, s.subnets, s.masquerade} {
+	for _, set := range []*nftables.Set{s.bridges, s.beside, s.internal, s.icc, s.subnets, s.masquerade} {
 		if err := h.addSet(set, in[set]); err != nil {
 			return s, err
 		}
@@ -187,18 +196,30 @@ func (h half) addRules(state State) error {
 		return err
 	}
 	h.addFilters(networks)
-	h.addTranslation(networks, [][]expr.Any{
+	h.addTranslation(networks, anyMap, [][]expr.Any{
 		h.translate(oneMap, protocol(word(0)), h.destination(word(1)), destPort(word(1+h.f.bytes/4))),
 		h.translate(anyMap, protocol(word(0)), destPort(word(1)))})
 	return nil
 }
 
-func (h half) addTranslation(networks sets, dnat [][]expr.Any) {
+func (h half) addTranslation(networks sets, anyMap *nftables.Set, dnat [][]expr.Any) {
 	pre := h.chain("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)
 	h.rule(pre, h.inLoopback(h.destination), verdict(expr.VerdictReturn))
 	h.rule(pre, notLocal(), verdict(expr.VerdictReturn))
 	out := h.chain("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
 	h.rule(out, notLocal(), verdict(expr.VerdictReturn))
+	if h.f == ipv6 {
+		// There is no route_localnet: what comes back for ::1 is dropped where
+		// br_netfilter translates it. Who asks there is told at once.
+		h.rule(out, h.inLoopback(h.destination), verdict(expr.VerdictReturn))
+		closed := h.chain("closed", nftables.ChainTypeFilter, nftables.ChainHookOutput, nftables.ChainPriorityFilter)
+		for _, reject := range []struct {
+			proto byte
+			with  expr.Reject
+		}{{syscall.IPPROTO_TCP, expr.Reject{Type: rejectTCPReset}}, {syscall.IPPROTO_UDP, expr.Reject{Type: rejectICMP, Code: icmp6PortUnreachable}}} {
+			h.rule(closed, h.inLoopback(h.destination), proto(reject.proto), among(anyMap, protocol(word(0)), destPort(word(1))), []expr.Any{&reject.with})
+		}
+	}
 	for _, d := range dnat {
 		h.rule(pre, d)
 		h.rule(out, d)
@@ -232,6 +253,9 @@ func (h half) addSet(m *nftables.Set, elems []nftables.SetElement) error {
 func (h half) addFilters(networks sets) {
 	fromBridge := among(networks.bridges, link(expr.MetaKeyIIFNAME, reg0))
 	raw := h.chain("raw", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw)
+	// What br_netfilter shows on its way over a further bridge is decided on when
+	// it leaves the first: a flow is translated once or never.
+	h.rule(raw, among(networks.beside, link(expr.MetaKeyIIFNAME, reg0)), []expr.Any{&expr.Notrack{}}, verdict(expr.VerdictAccept))
 	// route_localnet opens the host's loopback to the bridge: close it again.
 	h.rule(raw, fromBridge, h.inLoopback(h.destination), verdict(expr.VerdictDrop))
 	h.rule(raw, fromBridge, h.inLoopback(h.sender), verdict(expr.VerdictDrop))
@@ -267,9 +291,17 @@ func (h half) translate(m *nftables.Set, key ...expr.Any) []expr.Any {
 		&expr.NAT{Type: expr.NATTypeDestNAT, Family: h.f.address, RegAddrMin: reg0, RegProtoMin: word(h.f.bytes / 4)})
 }
 
-// among matches if the key is in the set.
+// among matches if the key is in the set, or the map.
 func among(set *nftables.Set, key ...expr.Any) []expr.Any {
-	return append(key, &expr.Lookup{SourceRegister: reg0, SetID: set.ID, SetName: set.Name})
+	l := &expr.Lookup{SourceRegister: reg0, SetID: set.ID, SetName: set.Name}
+	if set.IsMap {
+		l.DestRegister, l.IsDestRegSet = reg0, true
+	}
+	return append(key, l)
+}
+
+func proto(p byte) []expr.Any {
+	return []expr.Any{protocol(reg0), &expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: []byte{p}}}
 }
 
 func link(key expr.MetaKey, reg uint32) expr.Any { return &expr.Meta{Key: key, Register: reg} }

@@ -37,7 +37,7 @@ type Mapping struct {
 
 // Bridge is one network as the rules see it.
 type Bridge struct {
-	Link       string
+	Links      []string       // of its bridges, the one with the addresses first
 	Subnets    []netip.Prefix // at most one of each family
 	Internal   bool           // nothing passes between it and anything else
 	ICC        bool           // its containers may reach each other

@@ -150,13 +150,18 @@ func SetRoutes(ns *os.File, routes ...Route) error {
 			}
 		}
 		for like := range left {
-			err := inside.Do(rtnl.DropDefaultRoute(like))
-			if err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, syscall.EAFNOSUPPORT) && !errors.Is(err, syscall.EOPNOTSUPP) {
+			if err := inside.Do(rtnl.DropDefaultRoute(like)); err != nil && !noRoute(err) {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// noRoute is whether there was nothing to drop: no such route, no table for any,
+// or no such family.
+func noRoute(err error) bool {
+	return errors.Is(err, syscall.ESRCH) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EOPNOTSUPP)
 }
 
 // Links are the names of the links in a sandbox.
