@@ -30,6 +30,7 @@ import (
 	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
 	"github.com/berth-containers/berth/internal/sys/filelock"
+	"github.com/berth-containers/berth/internal/sys/userns"
 	"github.com/berth-containers/berth/internal/undo"
 	"github.com/berth-containers/berth/internal/version"
 )
@@ -154,11 +155,18 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 	if err != nil {
 		return o, err
 	}
+	onHost := hostspec.This(cfg.CDISpecDirs)
+	var users userns.Map
+	if cfg.UsernsRemap != "" {
+		if users, err = userns.Find(cfg.UsernsRemap, userns.System()); err != nil {
+			return server.Options{}, err
+		}
+	}
 	e, err := engine.New(ctx, engine.Config{
 		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, CgroupParent: cfg.CgroupParent, InitBinary: bin.init,
-		CgroupV2: cgroup.Detect() == cgroup.V2, Version: version.Version, Registries: cfg.Registries,
+		CgroupV2: cgroup.Detect() == cgroup.V2, Version: version.Version, Registries: cfg.Registries, Users: users, AppArmor: onHost.AppArmor, CDIDirs: cfg.CDISpecDirs,
 	}, engine.Deps{
-		Shim: engine.Supervise(client, respawn), Networks: engine.Bridge(bridge), Images: images, Rootfs: images, Spec: hostspec.This(cfg.CDISpecDirs).Build,
+		Shim: engine.Supervise(client, respawn), Networks: engine.Bridge(bridge), Images: images, Rootfs: images, Spec: onHost.Build,
 	}, log)
 	if err != nil {
 		return o, err

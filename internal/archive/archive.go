@@ -20,9 +20,11 @@ import (
 
 	"github.com/containerd/errdefs"
 	goarchive "github.com/moby/go-archive"
+	"github.com/moby/sys/user"
 
 	"github.com/berth-containers/berth/internal/runtime/passwd"
 	"github.com/berth-containers/berth/internal/snapshot/layer"
+	"github.com/berth-containers/berth/internal/sys/userns"
 	"github.com/berth-containers/berth/internal/sys/within"
 )
 
@@ -39,6 +41,23 @@ type Stat struct {
 type Place struct {
 	Mounts *os.File
 	Path   string
+	// Users is the ID map of the container's user namespace: archives have the IDs
+	// that the container knows.
+	Users userns.Map
+}
+
+// identities is an ID map as archives take it.
+func identities(m userns.Map) user.IdentityMapping {
+	if m.IsHost() {
+		return user.IdentityMapping{}
+	}
+	list := func(ranges []userns.Range) (ids []user.IDMap) {
+		for _, r := range ranges {
+			ids = append(ids, user.IDMap{ID: int64(r.Inside), ParentID: int64(r.Outside), Count: int64(r.Count)})
+		}
+		return ids
+	}
+	return user.IdentityMapping{UIDMaps: list(m.UIDs), GIDMaps: list(m.GIDs)}
 }
 
 // clean is the path from the root, with the trailing "/" or "/." that asks for a
@@ -106,12 +125,14 @@ func Pack(p Place, s Stat, w io.Writer) error {
 		last = path.Base(name)
 	}
 	options := goarchive.TarResourceRebaseOpts(base, last)
+	options.IDMap = identities(p.Users)
 	return pack(dir, options, w, func(do func() error) error { return within.Mounts(p.Mounts, do) })
 }
 
-// Export writes the root filesystem behind ns, without what is mounted on it.
-func Export(ns *os.File, w io.Writer) error {
-	return pack("/", &goarchive.TarOptions{}, w, func(do func() error) error { return within.Root(ns, do) })
+// Export writes the root filesystem of the place, whatever its path, without what
+// is mounted on it.
+func Export(p Place, w io.Writer) error {
+	return pack("/", &goarchive.TarOptions{IDMap: identities(p.Users)}, w, func(do func() error) error { return within.Root(p.Mounts, do) })
 }
 
 // Fill copies the content of a directory of the root filesystem behind ns,
@@ -191,7 +212,7 @@ func Unpack(p Place, r io.Reader, o Options) error {
 	}
 	defer plain.Close()
 	// The container's /proc may be masked or missing.
-	options, done, err := goarchive.WithProcSelfFD(&goarchive.TarOptions{NoOverwriteDirNonDir: o.KeepKinds})
+	options, done, err := goarchive.WithProcSelfFD(&goarchive.TarOptions{NoOverwriteDirNonDir: o.KeepKinds, IDMap: identities(p.Users)})
 	if err != nil {
 		return err
 	}
@@ -205,7 +226,12 @@ func Unpack(p Place, r io.Reader, o Options) error {
 			return err
 		}
 		if o.User != "" {
-			if options.ChownOpts, err = owner(o.User); err != nil {
+			if options.ChownOpts, err = owner(o.User, options.IDMap); err != nil {
+				return err
+			}
+		}
+		if !options.IDMap.Empty() {
+			if err := within.As(options.IDMap.RootPair()); err != nil {
 				return err
 			}
 		}
@@ -234,7 +260,7 @@ func (p Place) directory() (string, error) {
 	return dir, nil
 }
 
-func owner(user string) (*goarchive.ChownOpts, error) {
+func owner(name string, ids user.IdentityMapping) (*goarchive.ChownOpts, error) {
 	users, err := passwd.ReadFile("/etc/passwd")
 	if err != nil {
 		return nil, fmt.Errorf("read the container's users: %w", err)
@@ -243,11 +269,15 @@ func owner(user string) (*goarchive.ChownOpts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the container's groups: %w", err)
 	}
-	u, err := passwd.Lookup(user, users, groups)
+	u, err := passwd.Lookup(name, users, groups)
 	if err != nil {
 		return nil, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	}
-	return &goarchive.ChownOpts{UID: int(u.UID), GID: int(u.GID)}, nil
+	uid, gid, err := ids.ToHost(int(u.UID), int(u.GID))
+	if err != nil {
+		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("user %s is not in the container's ID map: %v", name, err))
+	}
+	return &goarchive.ChownOpts{UID: uid, GID: gid}, nil
 }
 
 func unpackError(err error) error {

@@ -16,7 +16,7 @@ import (
 var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
 
 func (r *raw) check(s sources, groupGiven bool) (c Config, err error) {
-	c = Config{Group: r.group, TLS: r.tls}
+	c = Config{Group: r.group, TLS: r.tls, UsernsRemap: r.usernsRemap}
 	c.GroupGiven = groupGiven || s["group"] != ""
 	if c.DataRoot, err = directory(s.of("data-root"), r.dataRoot); err != nil {
 		return c, err

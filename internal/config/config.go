@@ -34,6 +34,7 @@ type Config struct {
 	BridgeSubnet netip.Prefix
 	CgroupParent string
 	CDISpecDirs  []string // of files that describe devices
+	UsernsRemap  string   // who containers' IDs are remapped to; "" nobody
 	PidFile      string
 	LogLevel     slog.Level
 	Registries   registries.Table // how registries are reached
@@ -55,7 +56,7 @@ const registriesKey = "registries"
 // raw is what was given, before it is checked.
 type raw struct {
 	dataRoot, execRoot, group, bridgeSubnet, cgroupParent, pidFile, logLevel string
-	gcHigh, gcLow, layerLimit                                                string
+	gcHigh, gcLow, layerLimit, usernsRemap                                   string
 	hosts, insecure, mirrors, cdiDirs                                        []string
 	registries                                                               registries.Table
 	tls                                                                      TLS
@@ -69,7 +70,7 @@ var fileKeys = map[string]string{
 	"bridge-subnet": "bridge-subnet", "cgroup-parent": "cgroup-parent", "pidfile": "pidfile",
 	"log-level": "log-level", "insecure-registries": "insecure-registry", "registry-mirrors": "registry-mirror", "debug": "debug",
 	"image-gc-high": "image-gc-high", "image-gc-low": "image-gc-low", "image-layer-limit": "image-layer-limit",
-	"cdi-spec-dirs": "cdi-spec-dir", "tlsverify": "tlsverify", "tlscacert": "tlscacert", "tlscert": "tlscert", "tlskey": "tlskey",
+	"cdi-spec-dirs": "cdi-spec-dir", "userns-remap": "userns-remap", "tlsverify": "tlsverify", "tlscacert": "tlscacert", "tlscert": "tlscert", "tlskey": "tlskey",
 }
 
 func (r *raw) flags() *pflag.FlagSet {
@@ -90,6 +91,7 @@ func (r *raw) flags() *pflag.FlagSet {
 	f.StringVar(&r.gcLow, "image-gc-low", "", "stop removing them at this percentage or size (default: nine tenths of --image-gc-high)")
 	f.StringVar(&r.layerLimit, "image-layer-limit", "100GB", "size that one layer of an image may unpack to: what is larger is taken for an attack")
 	f.StringArrayVar(&r.cdiDirs, "cdi-spec-dir", []string{"/etc/cdi", "/var/run/cdi"}, "directory of CDI files, which describe devices; repeatable, later ones take precedence")
+	f.StringVar(&r.usernsRemap, "userns-remap", "", "USER[:GROUP] whose subordinate IDs (/etc/subuid, /etc/subgid) containers get in user namespaces of their own; default is dockremap, who is handed some out (default: containers share the host's IDs)")
 	f.BoolVar(&r.tls.Verify, "tlsverify", false, "serve tcp:// hosts, to clients with a certificate of the CA only")
 	f.StringVar(&r.tls.CA, "tlscacert", "", "certificates of the CA that signs clients")
 	f.StringVar(&r.tls.Cert, "tlscert", "", "certificate of the engine")

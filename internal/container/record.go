@@ -70,6 +70,9 @@ type Mount struct {
 	NoCopy bool                `json:"noCopy,omitempty"`
 	Tmpfs  *mount.TmpfsOptions `json:"tmpfs,omitempty"`
 	Bind   *mount.BindOptions  `json:"bind,omitempty"`
+	// Foreign is a volume whose files are another's, as those of a bind are: they
+	// are not seen through the ID map of a user namespace.
+	Foreign bool `json:"foreign,omitempty"`
 	// Subpath of a volume or an image is what is mounted of it.
 	Subpath string `json:"subpath,omitempty"`
 	// ImageID and Layers are of an image: which, and under what key it is stacked.

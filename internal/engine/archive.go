@@ -21,6 +21,7 @@ import (
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/snapshot"
 	"github.com/berth-containers/berth/internal/spec"
+	"github.com/berth-containers/berth/internal/sys/userns"
 )
 
 // filing reaches the files of containers.
@@ -28,10 +29,10 @@ type filing struct{ *core }
 
 // files is a container's mount namespace. One that does not run keeps its turn
 // until done, so that nobody starts it on the same layer meanwhile.
-func (f filing) files(ctx context.Context, ref string) (ns *os.File, r *container.Record, done func(), err error) {
+func (f filing) files(ctx context.Context, ref string) (p archive.Place, r *container.Record, done func(), err error) {
 	_, r, end, err := f.begin(ctx, ref)
 	if err != nil {
-		return nil, nil, nil, err
+		return p, nil, nil, err
 	}
 	release := func() {}
 	q := shim.MountsRequest{ID: r.ID}
@@ -41,7 +42,7 @@ func (f filing) files(ctx context.Context, ref string) (ns *os.File, r *containe
 		in := spaces(f).input(r)
 		if err := f.storage.Begin(ctx, r, &in); err != nil {
 			end()
-			return nil, nil, nil, err
+			return p, nil, nil, err
 		}
 		release = func() {
 			f.quietly("unmount volumes", func() error { return f.storage.End(r) })
@@ -49,14 +50,19 @@ func (f filing) files(ctx context.Context, ref string) (ns *os.File, r *containe
 		}
 		if q, err = f.unstarted(ctx, r, in); err != nil {
 			release()
-			return nil, nil, nil, err
+			return p, nil, nil, err
 		}
 	}
-	if ns, err = f.deps.Shim.Mounts(ctx, q); err != nil {
-		release()
-		return nil, nil, nil, fmt.Errorf("reach the files of container %s: %w", r.Name, err)
+	if r.State.Status.Alive() {
+		if p.Users, err = userns.Of(r.State.Pid); err != nil {
+			return p, nil, nil, fmt.Errorf("reach the files of container %s: %w", r.Name, err)
+		}
 	}
-	return ns, r, func() { ns.Close(); release() }, nil
+	if p.Mounts, err = f.deps.Shim.Mounts(ctx, q); err != nil {
+		release()
+		return p, nil, nil, fmt.Errorf("reach the files of container %s: %w", r.Name, err)
+	}
+	return p, r, func() { p.Mounts.Close(); release() }, nil
 }
 
 // image is the mount namespace of a container that is being made, for what its
@@ -85,7 +91,7 @@ func (f filing) unstarted(ctx context.Context, r *container.Record, in spec.Inpu
 	config.Tty = false
 	host.NetworkMode, host.PidMode, host.IpcMode, host.UTSMode = mobynet.NetworkNone, "", api.IPCModePrivate, ""
 	r.Config, r.HostConfig = &config, &host
-	in.Record, in.ShmDir = r, ""
+	in.Record, in.ShmDir, in.Users = r, "", userns.Map{} // files have the container's own IDs then
 	if err := f.writeFiles(r, network.Places{}, &in); err != nil {
 		return shim.MountsRequest{}, err
 	}
@@ -100,12 +106,13 @@ func (f filing) unstarted(ctx context.Context, r *container.Record, in spec.Inpu
 
 // StatPath is what is at a path of a container.
 func (f filing) StatPath(ctx context.Context, ref, name string) (api.PathStat, error) {
-	ns, _, done, err := f.files(ctx, ref)
+	p, _, done, err := f.files(ctx, ref)
 	if err != nil {
 		return api.PathStat{}, err
 	}
 	defer done()
-	s, err := archive.Look(archive.Place{Mounts: ns, Path: name})
+	p.Path = name
+	s, err := archive.Look(p)
 	return showStat(s), err
 }
 
@@ -116,12 +123,12 @@ func showStat(s archive.Stat) api.PathStat {
 // Archive writes what is at a path as a tar, to the writer that begin returns
 // for it.
 func (f filing) Archive(ctx context.Context, ref, name string, begin func(api.PathStat) (io.Writer, error)) error {
-	ns, r, done, err := f.files(ctx, ref)
+	p, r, done, err := f.files(ctx, ref)
 	if err != nil {
 		return err
 	}
 	defer done()
-	p := archive.Place{Mounts: ns, Path: name}
+	p.Path = name
 	s, err := archive.Look(p)
 	if err != nil {
 		return err
@@ -142,7 +149,7 @@ type ExtractOptions struct {
 
 // Extract unpacks a tar into a directory of a container.
 func (f filing) Extract(ctx context.Context, ref, name string, body io.Reader, o ExtractOptions) error {
-	ns, r, done, err := f.files(ctx, ref)
+	p, r, done, err := f.files(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -151,7 +158,8 @@ func (f filing) Extract(ctx context.Context, ref, name string, body io.Reader, o
 	if o.OwnUser {
 		options.User = r.Config.User
 	}
-	if err := archive.Unpack(archive.Place{Mounts: ns, Path: name}, body, options); err != nil {
+	p.Path = name
+	if err := archive.Unpack(p, body, options); err != nil {
 		return err
 	}
 	f.tell(r, events.ActionExtractToDir, nil)
@@ -180,7 +188,7 @@ func writable(r *container.Record, dir string) error {
 // Export writes a container's root filesystem, without its volumes, as a tar to
 // the writer that begin returns.
 func (f filing) Export(ctx context.Context, ref string, begin func() (io.Writer, error)) error {
-	ns, r, done, err := f.files(ctx, ref)
+	p, r, done, err := f.files(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -190,7 +198,7 @@ func (f filing) Export(ctx context.Context, ref string, begin func() (io.Writer,
 		return err
 	}
 	f.tell(r, events.ActionExport, nil)
-	return archive.Export(ns, w)
+	return archive.Export(p, w)
 }
 
 // Changes lists what a container changed of its image.

@@ -18,6 +18,7 @@ import (
 	"github.com/berth-containers/berth/internal/engine/names"
 	"github.com/berth-containers/berth/internal/engine/networks"
 	"github.com/berth-containers/berth/internal/engine/ports"
+	"github.com/berth-containers/berth/internal/engine/storage"
 	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/logs"
 	"github.com/berth-containers/berth/internal/undo"
@@ -63,6 +64,9 @@ func (v verbs) Create(ctx context.Context, o CreateOptions) (id string, warnings
 	rootfs, err := v.deps.Rootfs.PrepareRootfs(ctx, img, r.ID)
 	if err != nil {
 		return "", nil, fmt.Errorf("prepare the root filesystem: %w", err)
+	}
+	if err := v.storage.Limit(r, rootfs); err != nil {
+		return "", nil, err
 	}
 	if err := v.storage.Fill(ctx, r, rootfs.Lowers, func() (*os.File, error) { return filing(v).image(ctx, r) }); err != nil {
 		return "", nil, err
@@ -111,6 +115,9 @@ func (v verbs) draft(o CreateOptions, img image.Image) (*container.Record, []mou
 		return nil, nil, err
 	}
 	if err := setHostname(r); err != nil {
+		return nil, nil, err
+	}
+	if _, err := storage.LayerSize(h.StorageOpt); err != nil {
 		return nil, nil, err
 	}
 	plans, err := mounts.Read(c, h, v.records.Find)

@@ -25,6 +25,7 @@ import (
 	"github.com/berth-containers/berth/internal/oci"
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/spec"
+	"github.com/berth-containers/berth/internal/sys/userns"
 )
 
 // Config is fixed when the engine starts.
@@ -34,6 +35,9 @@ type Config struct {
 	CgroupParent string // for example /berth
 	InitBinary   string // PID 1 of containers with --init
 	CgroupV2     bool
+	Users        userns.Map // of containers' user namespaces; zero: they have none
+	AppArmor     bool       // the host enforces it
+	CDIDirs      []string   // of the files that describe devices; shown by Info
 	Version      string
 	Registries   registries.Table // shown by Info
 	Log          logging.Default  // of containers that ask for none

@@ -9,6 +9,7 @@ import (
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/logging"
 	"github.com/berth-containers/berth/internal/engine/show"
+	"github.com/berth-containers/berth/internal/spec"
 )
 
 // queries look and change nothing; they wait for no container.
@@ -50,7 +51,7 @@ func (q queries) Inspect(ctx context.Context, ref string, size bool) (api.Inspec
 	if err != nil {
 		return api.InspectResponse{}, err
 	}
-	f := show.Facts{Now: time.Now(), Health: q.lives.Health(r.ID), Dir: q.dir(r.ID), ExecIDs: q.execs.Running(r.ID),
+	f := show.Facts{Now: time.Now(), Health: q.lives.Health(r.ID), Dir: q.dir(r.ID), AppArmor: spec.AppArmorProfile(r.HostConfig, q.cfg.AppArmor), ExecIDs: q.execs.Running(r.ID),
 		LogPath: logging.Path(r, q.dir(r.ID), q.logDir(r.ID))}
 	if fs, err := q.deps.Rootfs.Rootfs(ctx, r.ID); err == nil {
 		f.Rootfs = &fs

@@ -109,7 +109,7 @@ func (c removal) farewell(l *lives.Live, r *container.Record) {
 }
 
 func (c removal) clear(ctx context.Context, r *container.Record) {
-	if err := errors.Join(c.deps.Rootfs.RemoveRootfs(ctx, r.ID), c.storage.Discard(ctx, r), os.RemoveAll(c.dir(r.ID))); err != nil {
+	if err := errors.Join(c.storage.Discard(ctx, r), os.RemoveAll(c.dir(r.ID))); err != nil {
 		c.log.Warn("remove what is left of a container; the next start of the engine does it", "container", r.ID, "error", err)
 	}
 }

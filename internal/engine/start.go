@@ -20,6 +20,7 @@ import (
 	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/spec"
+	"github.com/berth-containers/berth/internal/sys/userns"
 	"github.com/berth-containers/berth/internal/undo"
 )
 
@@ -243,7 +244,7 @@ type spaces struct{ *core }
 // input is what the specification of every container is made with.
 func (c spaces) input(r *container.Record) spec.Input {
 	return spec.Input{Record: r, CgroupParent: c.cfg.CgroupParent, CgroupV2: c.cfg.CgroupV2, InitBinary: c.cfg.InitBinary,
-		Group: c.storage.Groups(context.Background(), r.ID)}
+		Group: c.storage.Groups(context.Background(), r.ID), Users: c.cfg.Users}
 }
 
 // namespaces tells the specification's input which namespaces are new.
@@ -270,7 +271,43 @@ func (c spaces) namespaces(r *container.Record, in *spec.Input) (err error) {
 	if h.UTSMode.IsHost() {
 		in.UtsNS = "host"
 	}
+	if err == nil {
+		err = c.joinUsers(h, in)
+	}
 	return err
+}
+
+// joinUsers has a container that shares a namespace share the user namespace as
+// well, which the other one belongs to.
+func (c spaces) joinUsers(h *api.HostConfig, in *spec.Input) error {
+	if len(in.Users.UIDs) == 0 || h.UsernsMode.IsHost() {
+		return nil
+	}
+	for _, ref := range []string{h.PidMode.Container(), h.IpcMode.Container(), h.NetworkMode.ConnectedContainer()} {
+		if ref == "" {
+			continue
+		}
+		path, err := c.namespaceOf(ref, "user")
+		if err != nil {
+			return err
+		}
+		if in.UserNS != "" {
+			continue
+		}
+		other, err := c.records.Find(ref)
+		if err != nil {
+			return err
+		}
+		theirs, err := userns.Of(other.State.Pid)
+		if err != nil {
+			return err
+		}
+		if in.Users, in.UserNS = theirs, path; theirs.IsHost() {
+			in.Users, in.UserNS = userns.Map{}, ""
+			return nil
+		}
+	}
+	return nil
 }
 
 func (c spaces) joinIpc(ref string) (ns, shm string, err error) {

@@ -39,6 +39,9 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (_ *Container, er
 	if err != nil {
 		return nil, err
 	}
+	if config.Sysctl, err = hostsSysctls(config.Sysctl, p); err != nil {
+		return nil, err
+	}
 	var back undo.Stack
 	defer back.OnError(ctx, &err)
 	c := &Container{ID: o.ID, CgroupPath: o.Spec.Linux.CgroupsPath}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/runtime/rootfs"
 	"github.com/berth-containers/berth/internal/runtime/wire"
+	"github.com/berth-containers/berth/internal/sys/within"
 )
 
 // provider makes the mounts for an init that take the privileges of the host.
@@ -67,10 +68,24 @@ func (p *provider) provide(n int) (int, error) {
 		return -1, fmt.Errorf("open the root of the container's mount namespace: %w", err)
 	}
 	defer root.Close()
+	var net *os.File
+	if rootfs.ShowsNetwork(p.root, n) {
+		if net, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", p.pid)); err != nil {
+			return -1, fmt.Errorf("open the container's network namespace: %w", err)
+		}
+		defer net.Close()
+	}
 	done := make(chan result)
 	go func() {
 		runtime.LockOSThread() // and never unlock: nothing else may run on it
-		fd, err := -1, enter(ns, root)
+		fd, err := -1, error(nil)
+		if net != nil {
+			// Not in the init's mount namespace, where a new sysfs would be refused
+			// for what it shows.
+			err = unix.Setns(int(rawFd(net)), unix.CLONE_NEWNET)
+		} else {
+			err = enter(ns, root)
+		}
 		if err == nil && rootfs.IsStack(p.root, n) {
 			err = p.actAsRoot()
 		}
@@ -113,15 +128,7 @@ func (p *provider) actAsRoot() error {
 	if err != nil {
 		return err
 	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var sets [2]unix.CapUserData
-	if err := unix.Capget(&header, &sets[0]); err != nil {
-		return fmt.Errorf("read own capabilities: %w", err)
-	}
-	_, gidErr := unix.SetfsgidRetGid(gid)
-	_, uidErr := unix.SetfsuidRetUid(uid)
-	// The change took those effective capabilities that are about files.
-	return errors.Join(gidErr, uidErr, unix.Capset(&header, &sets[0]))
+	return within.As(uid, gid)
 }
 
 // hostID is what an ID map makes of 0: lines of "inside outside count".

@@ -1,13 +1,16 @@
 package runtime
 
 import (
+	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-containers/berth/internal/runtime/wire"
+	"github.com/berth-containers/berth/internal/sys/netns"
 )
 
 // ipcSysctls and utsSysctls are those that each namespace has its own of; with
@@ -59,4 +62,39 @@ func sysctls(m map[string]string) []wire.Sysctl {
 		list = append(list, wire.Sysctl{Name: name, File: "/proc/sys/" + sysctlPath(name), Value: m[name]})
 	}
 	return list
+}
+
+// hostsSysctls sets those of a network that a container with a user namespace of
+// its own joins: they belong to the host's root, or to another's. The rest is the
+// init's.
+func hostsSysctls(list []wire.Sysctl, p plan) ([]wire.Sysctl, error) {
+	i := slices.IndexFunc(p.joins, func(j wire.Join) bool { return j.Flag == unix.CLONE_NEWNET })
+	if p.clone&unix.CLONE_NEWUSER == 0 || i < 0 {
+		return list, nil
+	}
+	var own []wire.Sysctl
+	var theirs []wire.Sysctl
+	for _, s := range list {
+		if strings.HasPrefix(s.File, "/proc/sys/net/") {
+			theirs = append(theirs, s)
+		} else {
+			own = append(own, s)
+		}
+	}
+	if len(theirs) == 0 {
+		return own, nil
+	}
+	ns, err := os.Open(p.joins[i].Path)
+	if err != nil {
+		return nil, fmt.Errorf("open the network namespace: %w", err)
+	}
+	defer ns.Close()
+	return own, netns.Do(ns, func() error {
+		for _, s := range theirs {
+			if err := os.WriteFile(s.File, []byte(s.Value), 0); err != nil {
+				return fmt.Errorf("set sysctl %s=%s: %w", s.Name, s.Value, err)
+			}
+		}
+		return nil
+	})
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/oci"
+	"github.com/berth-containers/berth/internal/sys/userns"
 )
 
 // Input is what Build needs.
@@ -30,6 +31,11 @@ type Input struct {
 	Images map[string]oci.Rootfs
 	// Group looks a group's name up in the container's /etc/group; nil: any may be there.
 	Group func(name string) (uint32, error)
+	// Users is the ID map of the container's user namespace; the zero value, and
+	// HostConfig.UsernsMode host, leave it in the engine's.
+	Users userns.Map
+	// UserNS is the path of one to join that has this map; "" makes a new one.
+	UserNS string
 	// AppArmor is whether the host enforces it.
 	AppArmor bool
 	// CgroupV2 is whether the host has the unified hierarchy only.

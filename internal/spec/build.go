@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -10,6 +11,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/berth-containers/berth/internal/sys/userns"
 )
 
 // hostNS as a namespace's path stays in the engine's.
@@ -43,7 +46,7 @@ func Build(in Input) (Output, error) {
 	if b.security, err = parseSecurity(b.host.SecurityOpt); err != nil {
 		return Output{}, err
 	}
-	if err := b.labels(); err != nil {
+	if err := cmp.Or(b.labels(), b.checkUsers()); err != nil {
 		return Output{}, err
 	}
 	b.spec = &specs.Spec{
@@ -93,12 +96,44 @@ func (b *builder) namespaces() error {
 			list = append(list, ns)
 		}
 	}
+	if b.remapped() && b.UserNS != "" {
+		list = append(list, specs.LinuxNamespace{Type: specs.UserNamespace, Path: b.UserNS})
+	} else if b.remapped() {
+		list = append(list, specs.LinuxNamespace{Type: specs.UserNamespace})
+		b.spec.Linux.UIDMappings, b.spec.Linux.GIDMappings = idMappings(b.Users.UIDs), idMappings(b.Users.GIDs)
+	}
 	if m := b.host.CgroupnsMode; m.IsPrivate() || m.IsEmpty() && b.CgroupV2 {
 		list = append(list, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	}
 	b.spec.Linux.Namespaces = list
 	if b.utsNS() == "" {
 		b.spec.Hostname, b.spec.Domainname = hostname(b.Record.ID, b.config), b.config.Domainname
+	}
+	return nil
+}
+
+// remapped is whether the container has a user namespace of its own.
+func (b *builder) remapped() bool { return len(b.Users.UIDs) > 0 && !b.host.UsernsMode.IsHost() }
+
+func idMappings(ranges []userns.Range) []specs.LinuxIDMapping {
+	list := make([]specs.LinuxIDMapping, 0, len(ranges))
+	for _, r := range ranges {
+		list = append(list, specs.LinuxIDMapping{ContainerID: r.Inside, HostID: r.Outside, Size: r.Count})
+	}
+	return list
+}
+
+// checkUsers refuses, in Docker's words, what a user namespace is no obstacle to.
+func (b *builder) checkUsers() error {
+	switch {
+	case !b.remapped():
+		return nil
+	case b.host.Privileged:
+		return invalid("privileged mode is incompatible with user namespaces.  You must run the container in the host namespace when running privileged mode")
+	case b.host.NetworkMode.IsHost():
+		return invalid("cannot share the host's network namespace when user namespaces are enabled")
+	case b.host.PidMode.IsHost():
+		return invalid("cannot share the host PID namespace when user namespaces are enabled")
 	}
 	return nil
 }

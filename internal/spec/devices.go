@@ -75,9 +75,15 @@ func (b *builder) device(d container.DeviceMapping) error {
 	}
 	l := b.spec.Linux
 	for _, n := range list {
+		source := n.Path
 		n.Path = filepath.Join(target, strings.TrimPrefix(n.Path, filepath.Clean(d.PathOnHost)))
 		l.Devices = slices.DeleteFunc(l.Devices, func(o specs.LinuxDevice) bool { return o.Path == n.Path })
-		l.Devices = append(l.Devices, n)
+		if b.remapped() && n.Path != source {
+			// No node can be made there, and the runtime binds the one of the same name.
+			b.spec.Mounts = append(b.spec.Mounts, bind(source, n.Path, "bind", "rprivate"))
+		} else {
+			l.Devices = append(l.Devices, n)
+		}
 		l.Resources.Devices = append(l.Resources.Devices, specs.LinuxDeviceCgroup{
 			Allow: true, Type: n.Type, Major: number(n.Major), Minor: number(n.Minor), Access: access,
 		})

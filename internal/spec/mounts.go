@@ -107,7 +107,7 @@ func (b *builder) engineMounts(taken map[string]bool) []specs.Mount {
 		{b.ResolvConfFile, "/etc/resolv.conf"}, {b.HostnameFile, "/etc/hostname"}, {b.HostsFile, "/etc/hosts"},
 	} {
 		if f[0] != "" && !taken[f[1]] {
-			list = append(list, bind(f[0], f[1], "rbind", "rprivate"))
+			list = append(list, b.mapped(bind(f[0], f[1], "rbind", "rprivate")))
 		}
 	}
 	if b.runsInit() {
@@ -176,7 +176,20 @@ func (b *builder) userMount(m container.Mount) (specs.Mount, error) {
 	if m.Subpath != "" {
 		o = append(o, subdir+m.Subpath)
 	}
-	return specs.Mount{Destination: dst, Type: "bind", Source: m.Source, Options: o}, nil
+	made := specs.Mount{Destination: dst, Type: "bind", Source: m.Source, Options: o}
+	if m.Type == mount.TypeVolume && !m.Foreign {
+		made = b.mapped(made)
+	}
+	return made, nil
+}
+
+// mapped shows what the engine keeps through the container's own ID map: on disk
+// it has the IDs that the container knows, whatever the map.
+func (b *builder) mapped(m specs.Mount) specs.Mount {
+	if b.remapped() {
+		m.Options = append(m.Options, "idmap")
+	}
+	return m
 }
 
 // subdir is mount(8)'s option for a part of the source, which the runtime knows.
@@ -198,7 +211,7 @@ func (b *builder) imageMount(dst string, m container.Mount) (specs.Mount, error)
 	if m.Subpath != "" {
 		o = append(o, subdir+m.Subpath)
 	}
-	return specs.Mount{Destination: dst, Type: "overlay", Source: "overlay", Options: o}, nil
+	return b.mapped(specs.Mount{Destination: dst, Type: "overlay", Source: "overlay", Options: o}), nil
 }
 
 // propagate makes the root spread as far as the mount with the widest

@@ -1,11 +1,14 @@
 package spec
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/blkiodev"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/berth-containers/berth/internal/sys/userns"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -26,6 +29,9 @@ func (b *builder) resources() error {
 	}
 	if s := r.MemorySwappiness; s != nil && *s >= 0 {
 		to.Memory.Swappiness = ptr(uint64(*s))
+	}
+	if d := r.OomKillDisable; d != nil && *d && r.Memory == 0 {
+		b.warnings = append(b.warnings, "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.")
 	}
 	to.CPU = b.cpu()
 	if p := r.PidsLimit; p != nil && *p != 0 {
@@ -102,6 +108,9 @@ func (b *builder) sysctls() error {
 	if b.netNS() != hostNS && b.host.NetworkMode.IsPrivate() {
 		set[portStart] = "0"
 		set[pingRange] = "0 2147483647"
+		if b.remapped() && b.netNS() == "" { // it belongs to the user namespace, whose IDs count
+			set[pingRange] = fmt.Sprintf("0 %d", lastID(b.Users.GIDs))
+		}
 	}
 	for key, value := range b.host.Sysctls {
 		name := dotted(key)
@@ -112,6 +121,14 @@ func (b *builder) sysctls() error {
 	}
 	b.spec.Linux.Sysctl = set
 	return nil
+}
+
+// lastID is the greatest that there is inside.
+func lastID(ranges []userns.Range) (last uint32) {
+	for _, r := range ranges {
+		last = max(last, r.Inside+r.Count-1)
+	}
+	return last
 }
 
 // dotted is a sysctl's name with dots, which it may also have with slashes.

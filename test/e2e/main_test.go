@@ -3,12 +3,22 @@
 package e2e
 
 import (
+	"fmt"
+	"os"
 	"testing"
 
 	"github.com/berth-containers/berth/test/harness"
 )
 
-func TestMain(m *testing.M) { harness.Main(m) }
+func TestMain(m *testing.M) {
+	harness.Enter(func() int {
+		code, err := withSubordinates(m.Run)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "lab:", err)
+		}
+		return code
+	})
+}
 
 // engine is a fresh engine that has the image busybox.
 func engine(t *testing.T, flags ...string) *harness.Engine {

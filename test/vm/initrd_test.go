@@ -31,7 +31,7 @@ func makeInitrd(t *testing.T, kernel, work string) string {
 		must(t, "cp", harness.Bin(t, name), root+"/bin/"+name)
 	}
 	compile(t, root+"/bin")
-	for _, name := range criuPrograms {
+	for _, name := range append([]string{"mkfs.ext4"}, criuPrograms...) {
 		copyProgram(t, root, name)
 	}
 	if err := os.WriteFile(root+"/checkpoint", []byte(checkpointLibrary), 0o644); err != nil {
@@ -58,7 +58,7 @@ func copyModules(t *testing.T, kernel, root string) {
 	}
 	release := strings.TrimSpace(string(b))
 	to := root + "/lib/modules/" + release
-	for _, dir := range []string{"fs/overlayfs", "net/bridge", "net/802", "net/llc", "net/netfilter", "net/ipv4", "net/ipv6", "net/unix", "net/netlink", "net/packet", "drivers/net", "drivers/block", "fs/fuse", "block", "lib"} {
+	for _, dir := range []string{"fs/overlayfs", "net/bridge", "net/802", "net/llc", "net/netfilter", "net/ipv4", "net/ipv6", "net/unix", "net/netlink", "net/packet", "drivers/net", "drivers/block", "fs/fuse", "fs/quota", "block", "lib"} {
 		from := filepath.Join(kernel, "modules/kernel", dir)
 		if _, err := os.Stat(from); err != nil {
 			continue
@@ -88,7 +88,7 @@ mount -t devtmpfs dev /dev
 mkdir -p /dev/pts && mount -t devpts devpts /dev/pts
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs tmpfs /run
-for m in overlay bridge veth nf_tables nft_chain_nat nft_nat nft_masq nft_ct nft_fib_ipv4 tun unix_diag tcp_diag udp_diag raw_diag af_packet_diag netlink_diag loop fuse bfq; do modprobe $m; done
+for m in overlay bridge veth nf_tables nft_chain_nat nft_nat nft_masq nft_ct nft_fib_ipv4 tun unix_diag tcp_diag udp_diag raw_diag af_packet_diag netlink_diag loop fuse bfq quota_v2; do modprobe $m; done
 ip link set lo up
 echo 'root:x:0:0:root:/root:/bin/sh' > /etc/passwd
 hostname machine && hostname > /etc/hostname

@@ -31,6 +31,7 @@ var suites = []suite{
 		"TestExecCPUAffinity": "a second processor",
 	}},
 	{name: "cgroup", pkg: module + "internal/sys/cgroup", machine: engineMachine, skips: map[string]string{"TestDoors": "cgroup v1"}},
+	{name: "quota", pkg: module + "internal/sys/quota", machine: runtimeMachine},
 	{name: "runtime", pkg: module + "internal/runtime", machine: engineMachine},
 	// What else there is of users without privileges calls newuidmap and util-linux.
 	{name: "command", pkg: module + "internal/runtime/command", machine: engineMachine, run: "^TestRootless(Cgroup)?$|UpdateAndEvents"},

@@ -23,6 +23,8 @@ import (
 type Engine struct {
 	ID, Root, Version, InitBinary, LogDriver string
 	CgroupV2                                 bool
+	AppArmor, Userns                         bool // containers are confined by it; have user namespaces
+	CDIDirs                                  []string
 	Registries                               registries.Table
 }
 
@@ -48,6 +50,13 @@ func Info(e Engine) system.Info {
 	if e.CgroupV2 {
 		i.CgroupVersion = "2"
 	}
+	if e.AppArmor {
+		i.SecurityOptions = append([]string{"name=apparmor"}, i.SecurityOptions...)
+	}
+	if e.Userns {
+		i.SecurityOptions = append(i.SecurityOptions, "name=userns")
+	}
+	i.CDISpecDirs = append(i.CDISpecDirs, e.CDIDirs...)
 	i.OperatingSystem, i.OSVersion = host.Release()
 	return i
 }

@@ -4,6 +4,7 @@
 package hostspec
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -43,6 +44,10 @@ func (h Host) Build(in spec.Input) (spec.Output, error) {
 	if err != nil {
 		return out, err
 	}
+	limits := in.Record.HostConfig.Resources
+	if err := errors.Join(spreads(in.Record.Mounts), processors(limits.CpusetCpus, limits.CpusetMems)); err != nil {
+		return out, err
+	}
 	for _, r := range in.Record.HostConfig.DeviceRequests {
 		if err := h.request(out.Spec, r); err != nil {
 			return out, err
@@ -69,7 +74,7 @@ func (h Host) profile(name string) error {
 	case loaded:
 		return nil
 	case name != spec.DefaultAppArmor:
-		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("security-opt apparmor=%s: the kernel has no such profile; load it with apparmor_parser", name))
+		return invalid("security-opt apparmor=%s: the kernel has no such profile; load it with apparmor_parser", name)
 	}
 	if err := h.Load(name); err != nil {
 		return errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf("AppArmor is enabled on this host but its profile %s could not be loaded (install apparmor_parser, or run with --security-opt apparmor=unconfined): %v", name, err))
@@ -79,14 +84,14 @@ func (h Host) profile(name string) error {
 
 // request adds devices to a specification.
 func (h Host) request(s *specs.Spec, r container.DeviceRequest) error {
-	no := errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("could not select device driver %q with capabilities: %v", r.Driver, r.Capabilities))
+	no := invalid("could not select device driver %q with capabilities: %v", r.Driver, r.Capabilities)
 	switch r.Driver {
 	case "cdi":
 		if r.Count != 0 {
-			return errdefs.ErrInvalidArgument.WithMessage("unexpected count in CDI device request")
+			return invalid("unexpected count in CDI device request")
 		}
 		if len(r.Options) > 0 {
-			return errdefs.ErrInvalidArgument.WithMessage("unexpected options in CDI device request")
+			return invalid("unexpected options in CDI device request")
 		}
 		return h.inject(s, r.DeviceIDs)
 	case "":
@@ -139,7 +144,7 @@ func gpuNames(r container.DeviceRequest, kind string) ([]string, error) {
 	ids := slices.Clone(r.DeviceIDs)
 	switch {
 	case r.Count != 0 && len(ids) > 0:
-		return nil, errdefs.ErrInvalidArgument.WithMessage("cannot set both Count and DeviceIDs on device request")
+		return nil, invalid("cannot set both Count and DeviceIDs on device request")
 	case r.Count < 0:
 		ids = []string{"all"}
 	default:
@@ -172,7 +177,7 @@ func (h Host) inject(s *specs.Spec, names []string) error {
 	}
 	for _, name := range names {
 		if !parser.IsQualifiedName(name) {
-			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid CDI device name %q: write VENDOR/CLASS=NAME", name))
+			return invalid("invalid CDI device name %q: write VENDOR/CLASS=NAME", name)
 		}
 	}
 	cache, err := h.cache()
@@ -180,7 +185,7 @@ func (h Host) inject(s *specs.Spec, names []string) error {
 		return err
 	}
 	if _, err := cache.InjectDevices(s, names...); err != nil {
-		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("CDI device injection failed: %v (CDI files are read from %s)%s", err, strings.Join(h.CDIDirs, ", "), problems(cache)))
+		return invalid("CDI device injection failed: %v (CDI files are read from %s)%s", err, strings.Join(h.CDIDirs, ", "), problems(cache))
 	}
 	return nil
 }

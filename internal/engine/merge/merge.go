@@ -254,9 +254,6 @@ func CheckHostConfig(h *container.HostConfig, c *container.Config) error {
 	if err := checkResolver(h); err != nil {
 		return err
 	}
-	if len(h.StorageOpt) > 0 {
-		return invalid("storage options are not supported yet; leave out --storage-opt")
-	}
 	if len(h.Links) > 0 {
 		return invalid("links are not supported; use a name in --add-host, or the containers' addresses")
 	}

@@ -4,6 +4,7 @@
 package mounts
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -67,7 +68,7 @@ func Read(c *api.Config, h *api.HostConfig, from func(ref string) (*container.Re
 	for dst := range c.Volumes {
 		p, err := anonymous(dst)
 		if err == nil {
-			err = volume.CheckDriver(h.VolumeDriver)
+			err = driver(h.VolumeDriver)
 		}
 		if err != nil {
 			return nil, err
@@ -95,6 +96,20 @@ func Added(list []mount.Mount) ([]Plan, error) {
 	return plans, err
 }
 
+// driver refuses one that there is not. It is not of the kind NotFound: a client
+// would pull the image.
+func driver(name string) error {
+	if err := volume.CheckDriver(name); err != nil {
+		return noDriver{errdefs.ErrInvalidArgument.WithMessage(err.Error())}
+	}
+	return nil
+}
+
+// noDriver is told without the mount that asks for it, as Docker does.
+type noDriver struct{ error }
+
+func (e noDriver) Unwrap() error { return e.error }
+
 func replace(plans []Plan, p Plan) []Plan {
 	plans = slices.DeleteFunc(plans, func(o Plan) bool { return o.Destination == p.Destination })
 	return append(plans, p)
@@ -105,7 +120,7 @@ func explicit(h *api.HostConfig) ([]Plan, error) {
 	for _, spec := range h.Binds {
 		p, err := Bind(spec)
 		if err == nil && p.Type == mount.TypeVolume && h.VolumeDriver != "" {
-			p.Driver, err = h.VolumeDriver, volume.CheckDriver(h.VolumeDriver)
+			p.Driver, err = h.VolumeDriver, driver(h.VolumeDriver)
 		}
 		if err != nil {
 			return nil, err
@@ -266,7 +281,7 @@ func options(m *container.Mount, mode string) error {
 
 func fromMount(m mount.Mount) (Plan, error) {
 	p, err := readMount(m)
-	if errdefs.IsNotFound(err) { // a driver
+	if errors.As(err, &noDriver{}) {
 		return Plan{}, err
 	}
 	if err != nil {
@@ -385,7 +400,7 @@ func readVolume(m mount.Mount, p *Plan) error {
 		p.Labels, p.NoCopy, p.Subpath = o.Labels, o.NoCopy, o.Subpath
 		if d := o.DriverConfig; d != nil {
 			p.Options = d.Options
-			if err := volume.CheckDriver(d.Name); err != nil {
+			if err := driver(d.Name); err != nil {
 				return err
 			}
 		}

@@ -27,6 +27,7 @@ type Facts struct {
 	ExecIDs    []string
 	Health     *api.Health // nil: it is not probed
 	Rootfs     *oci.Rootfs // nil: not known
+	AppArmor   string      // the profile
 	SizeRw     *int64
 	SizeRootFs *int64
 }
@@ -200,6 +201,7 @@ func Inspect(r *container.Record, f Facts) api.InspectResponse {
 		Storage:         &storage.Storage{RootFS: &storage.RootFSStorage{Snapshot: &storage.RootFSStorageSnapshot{Name: Driver}}},
 		NetworkSettings: &api.NetworkSettings{Ports: PortMap(r), Networks: attached(r)},
 		GraphDriver:     graph(f.Rootfs),
+		AppArmorProfile: f.AppArmor,
 	}
 	if r.State.Status.Alive() {
 		i.NetworkSettings.SandboxKey = fmt.Sprintf("/proc/%d/ns/net", r.State.Pid)

@@ -105,7 +105,7 @@ func (s *Store) acquire(id string, p *mounts.Plan, back *undo.Stack) error {
 	if created {
 		s.Tell(v.Name, events.ActionCreate, nil)
 	}
-	p.Source = v.Path
+	p.Source, p.Foreign = v.Path, v.Mounted()
 	return nil
 }
 
@@ -155,6 +155,9 @@ func (s *Store) stack(ctx context.Context, key string, p *mounts.Plan, back *und
 		ref = p.ImageID.String()
 	}
 	img, err := s.Images.Get(ctx, ref)
+	if errdefs.IsNotFound(err) { // of this kind a client would take it for the container's own image
+		err = errdefs.ErrInvalidArgument.WithMessage(err.Error() + " (pull it first to mount it)")
+	}
 	if err != nil {
 		return err
 	}
@@ -306,9 +309,14 @@ func (s *Store) Release(r *container.Record, anonymous bool) {
 	}
 }
 
-// Discard takes away what was stacked for a container.
+// Discard takes away the layers of a container, its own and those of the images
+// that it mounts.
 func (s *Store) Discard(ctx context.Context, r *container.Record) error {
 	all := []error{s.dropShm(r.ID, true)}
+	if layer, err := s.Layers.Rootfs(ctx, r.ID); err == nil {
+		all = append(all, s.unlimit(r, layer))
+	}
+	all = append(all, s.Layers.RemoveRootfs(ctx, r.ID))
 	for _, m := range r.AllMounts() {
 		if m.Type == mount.TypeImage {
 			all = append(all, s.Layers.RemoveRootfs(ctx, m.Layers))

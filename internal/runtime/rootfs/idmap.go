@@ -47,6 +47,12 @@ func IsStack(spec *wire.Root, n int) bool {
 	return n >= 0 && n < len(spec.Mounts) && isLayers(spec.Mounts[n])
 }
 
+// ShowsNetwork is whether what Provide makes shows the network namespace of its
+// maker, which must be the container's.
+func ShowsNetwork(spec *wire.Root, n int) bool {
+	return n >= 0 && n < len(spec.Mounts) && spec.Mounts[n].Type == sysfs
+}
+
 // Provide is the other side of Ask. The caller has the privileges of the host
 // and is in the mount namespace of the init, so that flags which are locked there
 // stay locked. users is a user namespace with the ID map that MapOf names.
@@ -61,6 +67,14 @@ func Provide(spec *wire.Root, n, users int) (int, error) {
 	o := parseOptions(m)
 	if isLayers(m) {
 		return stackLayers(o, users)
+	}
+	if m.Type == sysfs && !o.bind {
+		fd, err := mount.New(sysfs, []mount.Param{{Key: "source", Value: sysfs}}, o.attr.Set)
+		if err != nil {
+			return -1, err
+		}
+		o.attr.Set, o.attr.Clear = 0, 0
+		return with(fd, setAttrs(fd, o))
 	}
 	fd, err := cloneSource(m, o)
 	if err != nil {

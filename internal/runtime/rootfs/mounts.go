@@ -34,7 +34,7 @@ func (b *Builder) mount(i int) error {
 	case o.subdir != "":
 		return invalid("option %s%s goes with a bind only", subdirOption, o.subdir)
 	}
-	return b.filesystem(m, o)
+	return b.filesystem(i, m, o)
 }
 
 func invalid(format string, args ...any) error {
@@ -132,17 +132,19 @@ func explainAttrs(err error) error {
 	return nil
 }
 
+const sysfs = "sysfs"
+
 // hosts are filesystems that belong to a namespace, which is the host's if
 // mounting one anew is not permitted, and where the host has them.
 var hosts = map[string]string{"sysfs": "/sys", "mqueue": "/dev/mqueue"}
 
-func (b *Builder) filesystem(m specs.Mount, o options) error {
+func (b *Builder) filesystem(i int, m specs.Mount, o options) error {
 	target, err := b.directory(m, &o)
 	if err != nil {
 		return fmt.Errorf("make mount point: %w", err)
 	}
 	defer unix.Close(target)
-	fd, err := b.create(m, o)
+	fd, err := b.create(i, m, o)
 	if err != nil {
 		return err
 	}
@@ -192,7 +194,7 @@ func (b *Builder) directory(m specs.Mount, o *options) (int, error) {
 
 // create makes a filesystem, detached. A tmpfs becomes read-only when all that
 // lies on it was made.
-func (b *Builder) create(m specs.Mount, o options) (int, error) {
+func (b *Builder) create(i int, m specs.Mount, o options) (int, error) {
 	params := mount.Params(o.data)
 	if m.Source != "" {
 		params = append(params, mount.Param{Key: "source", Value: m.Source})
@@ -214,6 +216,12 @@ func (b *Builder) create(m specs.Mount, o options) (int, error) {
 		fd, err = mount.New(m.Type, params, attr)
 	}
 	if errors.Is(err, unix.EPERM) {
+		if m.Type == sysfs && b.ask != nil {
+			// The network is not the user namespace's: only the host may show it.
+			if fd, err := b.ask(i); err == nil {
+				return fd, nil
+			}
+		}
 		if own := b.hostsOwn(m.Type, o); own >= 0 {
 			return own, nil
 		}

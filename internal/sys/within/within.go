@@ -87,6 +87,20 @@ func confine(path string) error {
 	return nil
 }
 
+// As makes what the calling thread creates that of a user and a group, and keeps
+// its rights to files. The thread is one of Mounts, Root or Directory.
+func As(uid, gid int) error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&header, &sets[0]); err != nil {
+		return fmt.Errorf("read own capabilities: %w", err)
+	}
+	_, gidErr := unix.SetfsgidRetGid(gid)
+	_, uidErr := unix.SetfsuidRetUid(uid)
+	// The change took those effective capabilities that are about files.
+	return errors.Join(gidErr, uidErr, unix.Capset(&header, &sets[0]))
+}
+
 // away runs f on a thread that no other code runs on afterwards.
 func away(f func() error) error {
 	done := make(chan error, 1)
