@@ -92,7 +92,7 @@ func (f filing) unstarted(ctx context.Context, r *container.Record, in spec.Inpu
 	host.NetworkMode, host.PidMode, host.IpcMode, host.UTSMode = mobynet.NetworkNone, "", api.IPCModePrivate, ""
 	r.Config, r.HostConfig = &config, &host
 	in.Record, in.ShmDir, in.Users = r, "", userns.Map{} // files have the container's own IDs then
-	if err := f.writeFiles(r, network.Places{}, &in); err != nil {
+	if err := f.writeFiles(r, network.Places{}, nil, &in); err != nil {
 		return shim.MountsRequest{}, err
 	}
 	out, err := f.deps.Spec(in)

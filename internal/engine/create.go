@@ -105,6 +105,9 @@ func (v verbs) draft(o CreateOptions, img image.Image) (*container.Record, []mou
 	if _, err := ports.Bindings(c, h); err != nil {
 		return nil, nil, err
 	}
+	if err := networks.CheckLinks(h, v.records.Find); err != nil {
+		return nil, nil, err
+	}
 	attached, err := networks.Attachments(c, h, o.NetworkingConfig, v.deps.Networks.Networks())
 	if err != nil {
 		return nil, nil, err

@@ -9,9 +9,9 @@ import (
 
 // writeFiles names hostname, hosts and resolv.conf in the specification's input:
 // the container's own, or those of the one whose network it joins.
-func (c *core) writeFiles(r *container.Record, p network.Places, in *spec.Input) error {
+func (c *core) writeFiles(r *container.Record, p network.Places, linked []string, in *spec.Input) error {
 	if !r.HostConfig.NetworkMode.IsContainer() {
-		return files.Write(c.dir(r.ID), r, p, c.deps.Networks.Gateway().Addr(), in)
+		return files.Write(c.dir(r.ID), r, p, c.deps.Networks.Gateway().Addr(), linked, in)
 	}
 	other, err := c.records.Find(r.HostConfig.NetworkMode.ConnectedContainer())
 	if err != nil {

@@ -166,7 +166,12 @@ func (c *core) execute(ctx context.Context, r *container.Record, run *lives.Run)
 		s.attached, s.places, in.NetNS = attached, sandbox.Places, sandbox.NetNS
 		back.Add(func(ctx context.Context) error { return c.deps.Networks.Release(ctx, r.ID) })
 	}
-	if err := c.writeFiles(r, s.places, &in); err != nil {
+	linked, err := networks.Links(r, c.records.Find)
+	if err != nil {
+		return s, err
+	}
+	in.Record = networks.WithEnv(r, linked)
+	if err := c.writeFiles(r, s.places, linked.Hosts, &in); err != nil {
 		return s, err
 	}
 	out, err := c.deps.Spec(in)

@@ -13,11 +13,13 @@ import (
 	"github.com/berth-containers/berth/internal/cli/env"
 	"github.com/berth-containers/berth/internal/cli/filter"
 	"github.com/berth-containers/berth/internal/cli/format"
+	"github.com/berth-containers/berth/internal/cli/networks"
 )
 
 // NetworkGroup is `network …`.
 func NetworkGroup(e *env.Env) *cobra.Command {
-	return env.Group("network", "Manage networks", nil, networkList(e), disk.NetworkPrune(e),
+	return env.Group("network", "Manage networks", nil, networks.ConnectCommand(e), networks.CreateCommand(e), networks.DisconnectCommand(e),
+		networkList(e), disk.NetworkPrune(e), networks.RemoveCommand(e),
 		inspectOne(e, "network", "NETWORK", "Display detailed information on one or more networks"))
 }
 

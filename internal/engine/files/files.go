@@ -20,13 +20,14 @@ import (
 )
 
 // Write writes hostname, hosts and resolv.conf into the container's directory dir
-// and names them in the specification's input.
-func Write(dir string, r *container.Record, p network.Places, gateway netip.Addr, in *spec.Input) error {
+// and names them in the specification's input. linked are further lines of hosts.
+func Write(dir string, r *container.Record, p network.Places, gateway netip.Addr, linked []string, in *spec.Input) error {
 	name(dir, in)
 	hosts, err := hosts(r, p.Endpoints, gateway)
 	if err != nil {
 		return err
 	}
+	hosts = append(hosts, strings.Join(linked, "")...)
 	resolv, err := resolvConf(r, p.Named)
 	if err != nil {
 		return err

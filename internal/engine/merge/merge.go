@@ -254,9 +254,6 @@ func CheckHostConfig(h *container.HostConfig, c *container.Config) error {
 	if err := checkResolver(h); err != nil {
 		return err
 	}
-	if len(h.Links) > 0 {
-		return invalid("links are not supported; use a name in --add-host, or the containers' addresses")
-	}
 	if h.UTSMode.IsHost() && c.Hostname != "" {
 		return invalid("conflicting options: hostname and the UTS mode")
 	}

@@ -70,7 +70,6 @@ func TestRefusals(t *testing.T) {
 		{nil, &container.HostConfig{AutoRemove: true, RestartPolicy: container.RestartPolicy{Name: "always"}}, "can't create 'AutoRemove' container with restart policy"},
 		{nil, &container.HostConfig{PidMode: "bogus"}, "invalid PID mode: bogus"},
 		{nil, &container.HostConfig{LogConfig: container.LogConfig{Type: "syslog"}}, `logger: no log driver named 'syslog' is registered`},
-		{nil, &container.HostConfig{Links: []string{"a"}}, "links are not supported; use a name in --add-host, or the containers' addresses"},
 		{&container.Config{Cmd: []string{"x", "a\x00b"}}, nil, `invalid command "a\x00b": it contains a zero byte`},
 		{&container.Config{Entrypoint: []string{"\x00"}}, nil, `invalid --entrypoint "\x00": it contains a zero byte`},
 		{&container.Config{Cmd: []string{"x"}, Env: []string{"A=\x00"}}, nil, `invalid --env "A=\x00": it contains a zero byte`},

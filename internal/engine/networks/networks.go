@@ -73,6 +73,9 @@ func Attachments(c *api.Config, h *api.HostConfig, asked *mobynet.NetworkingConf
 	if err != nil {
 		return nil, err
 	}
+	if mode.IsUserDefined() {
+		first.Asked.Links = h.Links
+	}
 	list = append(list, first)
 	names := make([]string, 0, len(endpoints))
 	for name := range endpoints {
@@ -87,6 +90,9 @@ func Attachments(c *api.Config, h *api.HostConfig, asked *mobynet.NetworkingConf
 		switch {
 		case a.Network == first.Network || name == mobynet.NetworkDefault && first.Network == mobynet.NetworkBridge:
 			a.Network, a.NetworkID = first.Network, first.NetworkID
+			if len(a.Asked.Links) == 0 {
+				a.Asked.Links = first.Asked.Links
+			}
 			list[0] = a
 		case mode.IsHost() || mode.IsNone() || a.Network == mobynet.NetworkHost || a.Network == mobynet.NetworkNone:
 			return nil, errdefs.ErrInvalidArgument.WithMessage("conflicting options: cannot attach both user-defined and non-user-defined network-modes")

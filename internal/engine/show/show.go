@@ -203,6 +203,11 @@ func Inspect(r *container.Record, f Facts) api.InspectResponse {
 		GraphDriver:     graph(f.Rootfs),
 		AppArmorProfile: f.AppArmor,
 	}
+	if len(r.HostConfig.Links) > 0 {
+		h := *r.HostConfig
+		h.Links = networks.ShownLinks(r)
+		i.HostConfig = &h
+	}
 	if r.State.Status.Alive() {
 		i.NetworkSettings.SandboxKey = fmt.Sprintf("/proc/%d/ns/net", r.State.Pid)
 		if ends := r.Endpoints(); len(ends) > 0 {
