@@ -16,12 +16,11 @@ import (
 	containerdlog "github.com/containerd/log"
 	"github.com/spf13/pflag"
 
-	"github.com/berth-containers/berth/internal/config"
 	"github.com/berth-containers/berth/internal/version"
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil && !errors.Is(err, pflag.ErrHelp) {
+	if err := run(os.Args[0], os.Args[1:]); err != nil && !errors.Is(err, pflag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "berthd:", err)
 		os.Exit(1)
 	}
@@ -33,13 +32,16 @@ const (
 	stopLimit  = 15 * time.Second
 )
 
-func run(args []string) error {
-	cfg, err := config.Load(args)
-	if err != nil {
+func run(name string, args []string) error {
+	cfg, err := load(name, args)
+	switch {
+	case err != nil:
 		return err
-	}
-	if cfg.ShowVersion {
+	case cfg.ShowVersion:
 		fmt.Println("Berth version", version.Version)
+		return nil
+	case cfg.Validate:
+		fmt.Fprintln(os.Stderr, "configuration OK")
 		return nil
 	}
 	if os.Geteuid() != 0 {
@@ -52,14 +54,20 @@ func run(args []string) error {
 	if err := containerdlog.SetLevel("panic"); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
-	signals := make(chan os.Signal, 2)
+	var level slog.LevelVar
+	level.Set(cfg.LogLevel)
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: &level}))
+	for _, w := range cfg.warnings {
+		log.Warn(w)
+	}
+	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(hangups, syscall.SIGHUP)
 	// A log reader that went away must not end the engine.
-	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
-	d, err := start(ctx, cfg, log)
+	d, err := start(ctx, cfg.Config, log)
 	if err != nil {
 		return err
 	}
@@ -68,10 +76,16 @@ func run(args []string) error {
 	debug.FreeOSMemory()
 	log.Info("berthd serves the Docker API", "hosts", cfg.Hosts, "version", version.Version)
 
-	select {
-	case sig := <-signals:
-		log.Info("berthd stops; its containers run on", "signal", sig.String())
-	case err = <-d.failed:
+	for running := true; running; {
+		select {
+		case <-hangups:
+			reload(name, args, &level, log)
+		case sig := <-signals:
+			log.Info("berthd stops; its containers run on", "signal", sig.String())
+			running = false
+		case err = <-d.failed:
+			running = false
+		}
 	}
 	notify("STOPPING=1")
 	go func() {

@@ -18,14 +18,17 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/containerd/errdefs"
 
 	"github.com/berth-containers/berth/internal/api/listen"
+	"github.com/berth-containers/berth/internal/api/metrics"
 	"github.com/berth-containers/berth/internal/api/server"
 	"github.com/berth-containers/berth/internal/config"
 	"github.com/berth-containers/berth/internal/engine"
 	"github.com/berth-containers/berth/internal/engine/hostspec"
+	"github.com/berth-containers/berth/internal/engine/logging"
 	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
@@ -39,9 +42,10 @@ import (
 type daemon struct {
 	server  *server.Server
 	serving sync.WaitGroup
-	opened  bool       // all parts are
-	failed  chan error // a listener broke
-	closers undo.Stack // the parts, in the order of their start
+	opened  bool             // all parts are
+	failed  chan error       // a listener broke
+	closers undo.Stack       // the parts, in the order of their start
+	metrics *metrics.Metrics // nil: nobody asked for them
 }
 
 func start(ctx context.Context, cfg config.Config, log *slog.Logger) (d *daemon, err error) {
@@ -53,7 +57,7 @@ func start(ctx context.Context, cfg config.Config, log *slog.Logger) (d *daemon,
 	if err != nil {
 		return nil, err
 	}
-	d = &daemon{failed: make(chan error, 1)}
+	d = &daemon{failed: make(chan error, 2)}
 	defer d.closers.OnError(ctx, &err)
 	if err := d.lock(cfg); err != nil {
 		return nil, err
@@ -70,8 +74,15 @@ func start(ctx context.Context, cfg config.Config, log *slog.Logger) (d *daemon,
 			err = errors.Join(err, listen.Close(listeners))
 		}
 	}()
+	if cfg.MetricsAddr != "" {
+		d.metrics = metrics.New()
+	}
 	options, err := d.open(ctx, cfg, parts{shimPath, initPath}, log)
 	if err != nil {
+		return nil, err
+	}
+	options.Metrics = d.metrics
+	if err := d.serveMetrics(cfg.MetricsAddr, options.Engine); err != nil {
 		return nil, err
 	}
 	d.opened = true
@@ -90,6 +101,32 @@ func (d *daemon) serve(l net.Listener) {
 		default:
 		}
 	}
+}
+
+// serveMetrics serves them at an address of their own, if there is one.
+func (d *daemon) serveMetrics(addr string, e metrics.Engine) error {
+	if addr == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listen for metrics: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.metrics.Serve(ctx, l, e) }()
+	d.closers.Add(func(context.Context) error {
+		cancel()
+		return <-done
+	})
+	return nil
+}
+
+// timed notes how long a part of the start took.
+func (d *daemon) timed(phase string, began *time.Time) {
+	now := time.Now()
+	d.metrics.Phase(phase, now.Sub(*began))
+	*began = now
 }
 
 // stop ends the streams and the requests, then the parts; containers run on.
@@ -141,20 +178,24 @@ func hidden(cfg config.Config) []string {
 type parts struct{ shim, init string }
 
 func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *slog.Logger) (o server.Options, err error) {
+	began := time.Now()
 	images, err := image.Open(ctx, image.Options{Root: cfg.DataRoot, Hidden: hidden(cfg), Registries: cfg.Registries, LayerLimit: cfg.LayerLimit, Log: log})
 	if err != nil {
 		return o, err
 	}
 	d.closers.Add(func(context.Context) error { return images.Close() })
+	d.timed("images", &began)
 	bridge, err := network.Open(network.Config{Instance: instance(cfg.DataRoot), Subnet: cfg.BridgeSubnet, Seed: cfg.DataRoot, StateDir: filepath.Join(cfg.DataRoot, "network")}, log)
 	if err != nil {
 		return o, err
 	}
 	d.closers.Add(bridge.Close)
+	d.timed("network", &began)
 	client, respawn, err := d.openShim(ctx, bin.shim, cfg, log)
 	if err != nil {
 		return o, err
 	}
+	d.timed("shim", &began)
 	onHost := hostspec.This(cfg.CDISpecDirs)
 	var users userns.Map
 	if cfg.UsernsRemap != "" {
@@ -165,6 +206,7 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 	e, err := engine.New(ctx, engine.Config{
 		DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot, CgroupParent: cfg.CgroupParent, InitBinary: bin.init,
 		CgroupV2: cgroup.Detect() == cgroup.V2, Version: version.Version, Registries: cfg.Registries, Users: users, AppArmor: onHost.AppArmor, CDIDirs: cfg.CDISpecDirs,
+		Log: logging.Default{Driver: cfg.LogDriver, Opts: cfg.LogOpts}, Labels: cfg.Labels,
 	}, engine.Deps{
 		Shim: engine.Supervise(client, respawn), Networks: engine.Bridge(bridge), Images: images, Rootfs: images, Spec: onHost.Build,
 	}, log)
@@ -172,6 +214,7 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 		return o, err
 	}
 	d.closers.Add(e.Shutdown)
+	d.timed("containers", &began)
 	stop := images.Reclaim(cfg.ImageGC, e.ReclaimImage)
 	d.closers.Add(func(context.Context) error { stop(); return nil })
 	b, err := d.openBuild(cfg, e, images, bridge, bin.init, log)

@@ -8,8 +8,10 @@ import (
 	"strings"
 
 	"github.com/berth-containers/berth/internal/distribution/registries"
+	"github.com/berth-containers/berth/internal/engine/logging"
 	"github.com/berth-containers/berth/internal/image/reclaim"
 	"github.com/docker/go-units"
+	"github.com/moby/moby/api/types/container"
 )
 
 // levels are the values of log-level.
@@ -50,6 +52,20 @@ func (r *raw) check(s sources, groupGiven bool) (c Config, err error) {
 		}
 		c.CDISpecDirs = append(c.CDISpecDirs, dir)
 	}
+	if err := r.checkLog(s, &c); err != nil {
+		return c, err
+	}
+	c.Labels = r.labels
+	for _, label := range r.labels {
+		if name, _, ok := strings.Cut(label, "="); !ok || name == "" {
+			return c, invalid("%s: %q is not NAME=VALUE", s.of("label"), label)
+		}
+	}
+	if c.MetricsAddr = r.metricsAddr; c.MetricsAddr != "" {
+		if _, port, err := net.SplitHostPort(c.MetricsAddr); err != nil || port == "" {
+			return c, invalid("%s: %q needs an address and a port, such as 127.0.0.1:9323", s.of("metrics-addr"), c.MetricsAddr)
+		}
+	}
 	if c.ImageGC, err = r.checkMarks(s); err != nil {
 		return c, err
 	}
@@ -58,6 +74,22 @@ func (r *raw) check(s sources, groupGiven bool) (c Config, err error) {
 	}
 	c.Registries, err = r.checkRegistries(s)
 	return c, err
+}
+
+func (r *raw) checkLog(s sources, c *Config) error {
+	c.LogDriver, c.LogOpts = r.logDriver, map[string]string{}
+	for _, text := range r.logOpts {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return invalid("%s: %q is not NAME=VALUE", s.of("log-opt"), text)
+		}
+		c.LogOpts[name] = value
+	}
+	shown, _ := logging.Default{Driver: c.LogDriver, Opts: c.LogOpts}.Choose(container.LogConfig{})
+	if err := logging.Check(shown); err != nil {
+		return invalid("%s: %v", s.of("log-driver"), err)
+	}
+	return nil
 }
 
 func (r *raw) checkMarks(s sources) (reclaim.Marks, error) {

@@ -41,6 +41,11 @@ type Config struct {
 	ImageGC      reclaim.Marks    // when unused images go
 	LayerLimit   int64            // bytes that a layer may unpack to
 	TLS          TLS
+	LogDriver    string            // of containers that ask for none; "" is the ring
+	LogOpts      map[string]string // of it
+	Labels       []string          // of the engine, shown by info
+	MetricsAddr  string            // "" : no metrics
+	Validate     bool              // the settings are only to be checked
 	ShowVersion  bool
 }
 
@@ -56,8 +61,8 @@ const registriesKey = "registries"
 // raw is what was given, before it is checked.
 type raw struct {
 	dataRoot, execRoot, group, bridgeSubnet, cgroupParent, pidFile, logLevel string
-	gcHigh, gcLow, layerLimit, usernsRemap                                   string
-	hosts, insecure, mirrors, cdiDirs                                        []string
+	gcHigh, gcLow, layerLimit, usernsRemap, logDriver, metricsAddr           string
+	hosts, insecure, mirrors, cdiDirs, logOpts, labels                       []string
 	registries                                                               registries.Table
 	tls                                                                      TLS
 	debug                                                                    bool
@@ -70,6 +75,7 @@ var fileKeys = map[string]string{
 	"bridge-subnet": "bridge-subnet", "cgroup-parent": "cgroup-parent", "pidfile": "pidfile",
 	"log-level": "log-level", "insecure-registries": "insecure-registry", "registry-mirrors": "registry-mirror", "debug": "debug",
 	"image-gc-high": "image-gc-high", "image-gc-low": "image-gc-low", "image-layer-limit": "image-layer-limit",
+	"log-driver": "log-driver", "log-opts": "log-opt", "labels": "label", "metrics-addr": "metrics-addr",
 	"cdi-spec-dirs": "cdi-spec-dir", "userns-remap": "userns-remap", "tlsverify": "tlsverify", "tlscacert": "tlscacert", "tlscert": "tlscert", "tlskey": "tlskey",
 }
 
@@ -92,6 +98,10 @@ func (r *raw) flags() *pflag.FlagSet {
 	f.StringVar(&r.layerLimit, "image-layer-limit", "100GB", "size that one layer of an image may unpack to: what is larger is taken for an attack")
 	f.StringArrayVar(&r.cdiDirs, "cdi-spec-dir", []string{"/etc/cdi", "/var/run/cdi"}, "directory of CDI files, which describe devices; repeatable, later ones take precedence")
 	f.StringVar(&r.usernsRemap, "userns-remap", "", "USER[:GROUP] whose subordinate IDs (/etc/subuid, /etc/subgid) containers get in user namespaces of their own; default is dockremap, who is handed some out (default: containers share the host's IDs)")
+	f.StringVar(&r.logDriver, "log-driver", "", "log driver of containers that ask for none: ring, local, json-file or none (default: ring, shown as json-file)")
+	f.StringArrayVar(&r.logOpts, "log-opt", nil, "option of that log driver, such as max-size=10m; repeatable")
+	f.StringArrayVar(&r.labels, "label", nil, "label of the engine, as NAME=VALUE; repeatable")
+	f.StringVar(&r.metricsAddr, "metrics-addr", "", "address and port to serve Prometheus's /metrics at, such as 127.0.0.1:9323 (default: none)")
 	f.BoolVar(&r.tls.Verify, "tlsverify", false, "serve tcp:// hosts, to clients with a certificate of the CA only")
 	f.StringVar(&r.tls.CA, "tlscacert", "", "certificates of the CA that signs clients")
 	f.StringVar(&r.tls.Cert, "tlscert", "", "certificate of the engine")
@@ -105,6 +115,7 @@ func Load(args []string) (Config, error) {
 	f := r.flags()
 	file := f.String("config-file", DefaultFile, "JSON file with settings; a setting may be in the file or a flag, not both")
 	show := f.Bool("version", false, "print the version and exit")
+	validate := f.Bool("validate", false, "check the settings and exit")
 	if err := f.Parse(args); err != nil {
 		return Config{}, err
 	}
@@ -118,7 +129,9 @@ func Load(args []string) (Config, error) {
 	if err := s.readFile(&r, f, *file, f.Changed("config-file")); err != nil {
 		return Config{}, err
 	}
-	return r.check(s, f.Changed("group"))
+	c, err := r.check(s, f.Changed("group"))
+	c.Validate = *validate
+	return c, err
 }
 
 // sources name where a setting of the file came from, by flag.
@@ -207,6 +220,13 @@ func textsOf(value json.RawMessage, flagType string) (texts []string, want strin
 		}
 		return []string{fmt.Sprint(*b)}, ""
 	case "stringArray":
+		var pairs map[string]string
+		if json.Unmarshal(value, &pairs) == nil && pairs != nil {
+			for name, v := range pairs {
+				texts = append(texts, name+"="+v)
+			}
+			return texts, ""
+		}
 		if json.Unmarshal(value, &texts) != nil || texts == nil {
 			return nil, "a list of strings"
 		}

@@ -11,7 +11,7 @@ import (
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "daemon.json")
-	keys := "the keys are bridge-subnet, cdi-spec-dirs, cgroup-parent, data-root, debug, exec-root, group, hosts, image-gc-high, image-gc-low, image-layer-limit, insecure-registries, log-level, pidfile, registries, registry-mirrors, tlscacert, tlscert, tlskey, tlsverify, userns-remap"
+	keys := "the keys are bridge-subnet, cdi-spec-dirs, cgroup-parent, data-root, debug, exec-root, group, hosts, image-gc-high, image-gc-low, image-layer-limit, insecure-registries, labels, log-driver, log-level, log-opts, metrics-addr, pidfile, registries, registry-mirrors, tlscacert, tlscert, tlskey, tlsverify, userns-remap"
 	tls := []string{"--tlsverify", "--tlscacert", "ca", "--tlscert", "cert", "--tlskey", "key"}
 	for _, row := range []struct {
 		name, file, failure string

@@ -41,6 +41,7 @@ type Config struct {
 	Version      string
 	Registries   registries.Table // shown by Info
 	Log          logging.Default  // of containers that ask for none
+	Labels       []string         // of the engine, shown by Info
 }
 
 // Processes is how the engine runs containers.

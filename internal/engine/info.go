@@ -37,6 +37,7 @@ func (q queries) Info(ctx context.Context) (system.Info, error) {
 	}
 	i := about.Info(about.Engine{ID: definition.BuiltinID(q.root, "engine"), Root: q.cfg.DataRoot, Version: q.cfg.Version, InitBinary: q.cfg.InitBinary, LogDriver: q.cfg.Log.Shown(), CgroupV2: q.cfg.CgroupV2,
 		AppArmor: q.cfg.AppArmor, Userns: len(q.cfg.Users.UIDs) > 0, CDIDirs: q.cfg.CDIDirs, Registries: q.cfg.Registries})
+	i.Labels = append(i.Labels, q.cfg.Labels...)
 	i.Images, i.NEventsListener = len(images), q.events.Listeners()
 	about.Count(q.records.All(), &i)
 	return i, nil

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berth-containers/berth/internal/api/metrics"
 	"github.com/berth-containers/berth/internal/api/version"
 )
 
@@ -24,6 +25,7 @@ type Options struct {
 	Builder Builder
 	Version string // of the engine, as shown to clients
 	Log     *slog.Logger
+	Metrics *metrics.Metrics // nil: nothing is counted
 }
 
 // Server serves the API on any number of listeners.
@@ -31,6 +33,7 @@ type Server struct {
 	routes  *router
 	server  string // the header Server
 	log     *slog.Logger
+	metrics *metrics.Metrics
 	http    *http.Server
 	active  sync.WaitGroup // handlers, also those that took their connection over
 	ctx     context.Context
@@ -48,7 +51,7 @@ const (
 
 // New makes a server; it runs with Serve.
 func New(o Options) *Server {
-	s := &Server{routes: newRouter(routes(o)), server: "Berth/" + o.Version + " (linux)", log: o.Log}
+	s := &Server{routes: newRouter(routes(o)), server: "Berth/" + o.Version + " (linux)", log: o.Log, metrics: o.Metrics}
 	s.ctx, s.endings = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler:           s,
@@ -133,7 +136,12 @@ func (s *Server) dispatch(w *answer, r *request) error {
 		defer context.AfterFunc(s.ctx, cancel)()
 		r.Request = r.WithContext(ctx)
 	}
-	return route.serve(w, r)
+	began := time.Now()
+	err = route.serve(w, r)
+	if !route.stream {
+		s.metrics.Observe(route.Operation, time.Since(began), err != nil)
+	}
+	return err
 }
 
 // recover keeps a fault in one handler from ending the engine.
