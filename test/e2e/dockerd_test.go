@@ -72,12 +72,7 @@ func TestAsDockerd(t *testing.T) {
 			t.Errorf("not one warning of %s in %s", warned, said())
 		}
 	}
-	page := get(t, "http://127.0.0.1:19323/metrics")
-	for _, want := range []string{`engine_daemon_container_states_containers{state="running"} 0`, `berth_api_request_seconds_count{operation="ContainerCreate"} 1`, `berth_start_seconds{phase="containers"} `, "berth_images ", "berth_networks 3"} {
-		if !strings.Contains(page, want) {
-			t.Errorf("no %s in\n%s", want, page)
-		}
-	}
+	checkMetrics(t)
 	write(`{"log-level":"debug"}`)
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
@@ -85,20 +80,35 @@ func TestAsDockerd(t *testing.T) {
 	harness.Eventually(t, "the file to be read again", func() bool { return strings.Contains(said(), "log-level=DEBUG") })
 	docker("run", "-d", "--name", "old", "--restart", "always", "busybox", "sleep", "300")
 	docker("rm", "-f", "old")
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("%v\n%s", err, said())
-	}
-	if pid := harness.Find("berth-shim", filepath.Join(dir, "exec")); pid != 0 {
-		_ = syscall.Kill(pid, syscall.SIGTERM)
-		harness.Eventually(t, "its shim to end", func() bool { return syscall.Kill(pid, 0) != nil })
-	}
+	endDockerd(t, cmd, filepath.Join(dir, "exec"))
 	if _, err := os.Stat(pidfile); err == nil {
 		t.Error("its pidfile stays")
 	}
 	if out, err := exec.Command(name, "--no-such").CombinedOutput(); err == nil || !strings.Contains(string(out), "no-such") {
 		t.Errorf("%s %v", out, err)
+	}
+}
+
+func checkMetrics(t *testing.T) {
+	t.Helper()
+	page := get(t, "http://127.0.0.1:19323/metrics")
+	for _, want := range []string{`engine_daemon_container_states_containers{state="running"} 0`, `berth_api_request_seconds_count{operation="ContainerCreate"} 1`, `berth_start_seconds{phase="containers"} `, "berth_images ", "berth_networks 3"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %s in\n%s", want, page)
+		}
+	}
+}
+
+func endDockerd(t *testing.T, cmd *exec.Cmd, execRoot string) {
+	t.Helper()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v", err)
+	}
+	if pid := harness.Find("berth-shim", execRoot); pid != 0 {
+		_ = syscall.Kill(pid, syscall.SIGTERM)
+		harness.Eventually(t, "its shim to end", func() bool { return syscall.Kill(pid, 0) != nil })
 	}
 }
