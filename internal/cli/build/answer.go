@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -93,6 +94,9 @@ func (p *plan) place(line, column int) string {
 	return fmt.Sprintf("%s:%d:%d", name, line, column)
 }
 
+// lineOf is what the frontend adds for clients that don't show lines.
+var lineOf = regexp.MustCompile(` \(line \d+\)$`)
+
 // printWarnings are those of the Dockerfile's checks, which every build makes.
 func (o *options) printWarnings(e *env.Env, p *plan, warnings []client.VertexWarning) {
 	seen := map[string]bool{}
@@ -101,7 +105,7 @@ func (o *options) printWarnings(e *env.Env, p *plan, warnings []client.VertexWar
 		if len(w.Range) > 0 {
 			line = int(w.Range[0].Start.Line)
 		}
-		text := fmt.Sprintf("%s: warning: %s", p.place(line, column(w.SourceInfo, line, string(w.Short))), w.Short)
+		text := fmt.Sprintf("%s: warning: %s", p.place(line, column(w.SourceInfo, line, string(w.Short))), lineOf.ReplaceAllString(string(w.Short), ""))
 		if !seen[text] {
 			fmt.Fprintln(e.Err, text)
 		}

@@ -58,8 +58,7 @@ func (o *options) explain(e *env.Env, p *plan, view *tree.View, err error) error
 	if hint := p.hint(text, data); hint != "" {
 		fmt.Fprintln(e.Err, "\n"+hint)
 	}
-	var solve *errdefs.SolveError
-	if !o.debugShell && errors.As(err, &solve) && state(solve) != nil {
+	if failed := view.Failed(); !o.debugShell && failed != nil && failed.Stage != "" && strings.HasPrefix(failed.Name, "RUN ") {
 		fmt.Fprintf(e.Err, "\nA shell in the state before it:\n  %s\n", o.again("--debug-shell"))
 	}
 	fmt.Fprintln(e.Err)
@@ -67,13 +66,23 @@ func (o *options) explain(e *env.Env, p *plan, view *tree.View, err error) error
 }
 
 // wrappers are what errors were wrapped in on their way here.
-var wrappers = regexp.MustCompile(`^(failed to (solve|build|run Build function|build LLB|load cache key|compute cache key|create LLB definition|solve with frontend \S+)|rpc error: code = \w+ desc =|dockerfile parse error (on )?line \d+): ?`)
+var wrappers = regexp.MustCompile(`^(failed to (solve|build|run Build function|build LLB|load cache key|compute cache key|create LLB definition|solve with frontend \S+|calculate checksum of ref \S+)|rpc error: code = \w+ desc =|dockerfile parse error (on )?line \d+): ?`)
+
+// unknown is an instruction; the frontend's own guess overlooks swapped letters.
+var unknown = regexp.MustCompile(`^unknown instruction: (\S+)`)
+
+var instructions = strings.Fields("RUN COPY ADD FROM ENV ARG CMD ENTRYPOINT EXPOSE HEALTHCHECK LABEL MAINTAINER ONBUILD SHELL STOPSIGNAL USER VOLUME WORKDIR")
 
 // message is an error without the layers that it came through.
 func message(err error) string {
 	text := err.Error()
 	for wrappers.MatchString(text) {
 		text = wrappers.ReplaceAllString(text, "")
+	}
+	if m := unknown.FindStringSubmatch(text); m != nil {
+		if near := nearest(m[1], instructions); near != "" {
+			text = "unknown instruction: " + m[1] + " (did you mean " + near + "?)"
+		}
 	}
 	if grpcerrors.Code(err) == codes.Unimplemented {
 		text += ": the engine's builder does not know that"
@@ -119,7 +128,7 @@ func (p *plan) hint(text string, dockerfile []byte) string {
 	if m := missing.FindStringSubmatch(text); m != nil && p.contextDir != "" {
 		return p.missingFile(m[1])
 	}
-	if m := unpulled.FindStringSubmatch(text); m != nil {
+	if m := unpulled.FindStringSubmatch(text); m != nil && !strings.Contains(text, "did you mean") {
 		name := strings.TrimPrefix(strings.TrimPrefix(m[1], "docker.io/"), "library/")
 		var stages []string
 		for _, s := range stageName.FindAllStringSubmatch(string(dockerfile), -1) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -40,8 +41,7 @@ func (o *options) run(ctx context.Context, e *env.Env) error {
 	if err := removeStale(o.iidFile); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second one ends this program at once
+	ctx, stop := interruptible(ctx)
 	defer stop()
 	c, err := dial(ctx, e)
 	if err != nil {
@@ -58,6 +58,39 @@ func (o *options) run(ctx context.Context, e *env.Env) error {
 		return &env.Status{Code: interrupted, Err: errors.New("the build was interrupted; the steps that were done stay in the cache")}
 	}
 	return o.explain(e, p, view, err)
+}
+
+// interruptible is cancelled by Ctrl-C. One more, a moment later, ends the
+// program at once; what comes together is one.
+func interruptible(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		var first time.Time
+		for {
+			select {
+			case <-signals:
+				if !first.IsZero() && time.Since(first) > time.Second {
+					os.Exit(interrupted)
+				}
+				if first.IsZero() {
+					first = time.Now()
+				}
+				cancel()
+			case <-done:
+				return
+			}
+		}
+	})
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		wait.Wait()
+		cancel()
+	}
 }
 
 func (o *options) title() string {

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -22,6 +23,9 @@ func (m *model) draw(title string, now time.Time, width, height int, final bool)
 			stages = append(stages, s.Stage)
 		}
 		steps[s.Stage] = append(steps[s.Stage], s)
+	}
+	for _, list := range steps {
+		slices.SortStableFunc(list, func(a, b *Step) int { return a.number - b.number })
 	}
 	head := row("Building "+title, Duration(now.Sub(m.began)), width)
 	for tail := outputLines; ; tail-- {

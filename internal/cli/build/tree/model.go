@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 type Step struct {
 	Name      string
 	Stage     string // "" for the builder's own
+	number    int    // in the stage
 	started   time.Time
 	completed time.Time
 	cached    bool
@@ -33,7 +35,10 @@ type Step struct {
 // kept is how many lines of a step's output are held.
 const kept = 200
 
-var stageOf = regexp.MustCompile(`^\[([^\]]+)\] (.*)$`)
+var (
+	stageOf  = regexp.MustCompile(`^\[([^\]]+)\] (.*)$`)
+	digestOf = regexp.MustCompile(`^(FROM \S+)@sha256:[0-9a-f]{64}`)
+)
 
 // stepOf splits "[linux/amd64 build 2/5] RUN x".
 func stepOf(name string) *Step {
@@ -44,15 +49,18 @@ func stepOf(name string) *Step {
 	if m[1] == "internal" || m[1] == "auth" {
 		return &Step{Name: m[2]}
 	}
+	s := &Step{Name: digestOf.ReplaceAllString(m[2], "$1")}
 	words := strings.Fields(m[1])
-	if n := len(words); n > 0 && strings.Contains(words[n-1], "/") && !strings.HasPrefix(words[n-1], "linux/") {
-		words = words[:n-1]
+	if n := len(words); n > 0 {
+		first, _, _ := strings.Cut(words[n-1], "/")
+		if number, err := strconv.Atoi(first); err == nil {
+			s.number, words = number, words[:n-1]
+		}
 	}
-	stage := strings.Join(words, " ")
-	if stage == "" {
-		stage = "image"
+	if s.Stage = strings.Join(words, " "); s.Stage == "" {
+		s.Stage = "image"
 	}
-	return &Step{Name: m[2], Stage: stage}
+	return s
 }
 
 // Title is how the step is spoken of.
