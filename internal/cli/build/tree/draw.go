@@ -24,9 +24,17 @@ func (m *model) draw(title string, now time.Time, width, height int, final bool)
 		}
 		steps[s.Stage] = append(steps[s.Stage], s)
 	}
-	for _, list := range steps {
+	first := map[string]time.Time{}
+	for stage, list := range steps {
+		first[stage] = slices.MinFunc(list, func(a, b *Step) int { return a.started.Compare(b.started) }).started
 		slices.SortStableFunc(list, func(a, b *Step) int { return a.number - b.number })
 	}
+	slices.SortStableFunc(stages, func(a, b string) int {
+		if a == "" || b == "" { // the builder's own come first
+			return len(a) - len(b)
+		}
+		return first[a].Compare(first[b])
+	})
 	head := row("Building "+title, Duration(now.Sub(m.began)), width)
 	for tail := outputLines; ; tail-- {
 		lines := []string{head}
