@@ -31,6 +31,9 @@ import (
 	"github.com/berth-containers/berth/internal/engine/logging"
 	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/network"
+	"github.com/berth-containers/berth/internal/network/directory"
+	"github.com/berth-containers/berth/internal/network/dns"
+	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
 	"github.com/berth-containers/berth/internal/sys/filelock"
 	"github.com/berth-containers/berth/internal/sys/userns"
@@ -185,17 +188,16 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 	}
 	d.closers.Add(func(context.Context) error { return images.Close() })
 	d.timed("images", &began)
-	bridge, err := network.Open(network.Config{Instance: instance(cfg.DataRoot), Subnet: cfg.BridgeSubnet, Seed: cfg.DataRoot, StateDir: filepath.Join(cfg.DataRoot, "network")}, log)
-	if err != nil {
-		return o, err
-	}
-	d.closers.Add(bridge.Close)
-	d.timed("network", &began)
 	client, respawn, err := d.openShim(ctx, bin.shim, cfg, log)
 	if err != nil {
 		return o, err
 	}
 	d.timed("shim", &began)
+	bridge, deposit, err := d.openNetwork(ctx, client, cfg, log)
+	if err != nil {
+		return o, err
+	}
+	d.timed("network", &began)
 	onHost := hostspec.This(cfg.CDISpecDirs)
 	var users userns.Map
 	if cfg.UsernsRemap != "" {
@@ -214,11 +216,32 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 		return o, err
 	}
 	d.closers.Add(e.Shutdown)
+	deposit.DropRest()
 	d.timed("containers", &began)
 	stop := images.Reclaim(cfg.ImageGC, e.ReclaimImage)
 	d.closers.Add(func(context.Context) error { stop(); return nil })
 	b, err := d.openBuild(cfg, e, images, bridge, bin.init, log)
 	return server.Options{Engine: e, Images: images, Builder: b, Version: version.Version, Log: log}, err
+}
+
+// openNetwork opens the networks and the name server of their containers, whose
+// sockets the shim keeps from one engine to the next.
+func (d *daemon) openNetwork(ctx context.Context, client *shim.Client, cfg config.Config, log *slog.Logger) (*network.Network, *shim.Deposit, error) {
+	deposit, err := client.OpenDeposit(ctx, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	d.closers.Add(func(context.Context) error { deposit.Close(); return nil })
+	names := directory.New()
+	resolver := dns.New(names, deposit, "/etc/resolv.conf", log)
+	d.closers.Add(resolver.Close)
+	n, err := network.Open(network.Config{Instance: instance(cfg.DataRoot), Subnet: cfg.BridgeSubnet, Seed: cfg.DataRoot,
+		StateDir: filepath.Join(cfg.DataRoot, "network"), Names: names, Resolver: resolver}, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	d.closers.Add(n.Close)
+	return n, deposit, nil
 }
 
 // instance tells the links and tables of engines on one host apart.

@@ -17,6 +17,7 @@ import (
 	"os"
 
 	"github.com/berth-containers/berth/internal/container"
+	"github.com/berth-containers/berth/internal/network/directory"
 )
 
 // Config describes the networks of one engine.
@@ -32,6 +33,8 @@ type Config struct {
 	StateDir string
 	// Seed is what the IDs of the networks that always exist are made of.
 	Seed string
+	// Names is what a Resolver answers from; nil: one that nobody else has.
+	Names *directory.Directory
 	// Resolver answers names in sandboxes; nil: nobody does.
 	Resolver Resolver
 }

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -79,7 +80,7 @@ func Open(c Config, log *slog.Logger) (*Network, error) {
 		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("network instance %q is not 8 hex digits", c.Instance))
 	}
 	shared := &core{instance: c.Instance, seed: c.Seed, state: c.StateDir, started: time.Now().UTC(), log: log, resolver: c.Resolver,
-		ports: publish.NewPorts(), names: directory.New(), segments: map[string]*segment{}, live: map[string]place{}, clients: map[string]Client{}}
+		ports: publish.NewPorts(), names: cmp.Or(c.Names, directory.New()), segments: map[string]*segment{}, live: map[string]place{}, clients: map[string]Client{}}
 	n := &Network{shared, definitions{shared}}
 	if err := n.open(c); err != nil {
 		return nil, errors.Join(err, n.disconnect())
@@ -193,9 +194,6 @@ func (n *Network) Gateway() netip.Prefix { return n.standard.set.V4.Bridge() }
 
 // DefaultID is the default network's.
 func (n *Network) DefaultID() string { return n.standard.def.ID }
-
-// Names is who is called what, for a Resolver.
-func (n *Network) Names() *directory.Directory { return n.names }
 
 // start returns the pool, filling since the first call: before Restore has
 // claimed the addresses of the living, none may be given away.

@@ -62,7 +62,7 @@ func TestNetworksSurvive(t *testing.T) {
 	}
 	box{t: t}.reaches(web.ep.IP6.Addr(), 80)
 	awaitLink(t, stray.ep.HostLink)
-	if got, ok := n.Names().Lookup(web.ep.ContainerID, "web"); !ok || len(got) != 2 {
+	if got, ok := n.names.Lookup(web.ep.ContainerID, "web"); !ok || len(got) != 2 {
 		t.Errorf("names: %v", got)
 	}
 	next := take(t, n, in(front))

@@ -96,7 +96,7 @@ func (d *Deposit) find(key string, fd unixsock.FD) {
 }
 
 const (
-	depositFirst = 100 * time.Millisecond
+	depositFirst = 10 * time.Millisecond
 	depositMost  = 30 * time.Second
 )
 

@@ -3,9 +3,11 @@ package dns
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -131,7 +133,6 @@ func TestAnswersAreRemembered(t *testing.T) {
 func TestOneClientCannotTakeAll(t *testing.T) {
 	release := make(chan struct{})
 	newUpstream(t, nil, "127.0.0.53", silent)
-	newUpstream(t, nil, "127.0.0.54", says("192.0.2.1", 0))
 	l := newLab(t, "127.0.0.53")
 	greedy := l.container("greedy", network.Client{}, []string{"10.0.0.2"}, "greedy")
 	modest := l.container("modest", network.Client{Servers: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}, []string{"10.0.0.3"}, "modest")
@@ -151,12 +152,22 @@ func TestOneClientCannotTakeAll(t *testing.T) {
 			}
 		}
 	}()
-	for i := range 2 * mostCalls {
+	// The kernel drops what the worker is too slow for, so it goes on until it shows.
+	deadline := time.Now().Add(patience)
+	for i, refused := 0, false; !refused; i++ {
 		if _, err := c.Write(question(t, uint16(i), fmt.Sprintf("n%d.example.com.", i), typeA, 0)); err != nil {
 			t.Fatal(err)
 		}
+		runtime.Gosched()
+		select {
+		case <-release:
+			refused = true
+		default:
+			if time.Now().After(deadline) {
+				t.Fatal("nothing is refused")
+			}
+		}
 	}
-	<-release
 	if got := text(modest.ask("udp4", "example.com.", typeA)); got != "Success 192.0.2.1" {
 		t.Error(got)
 	}
