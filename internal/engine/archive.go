@@ -16,6 +16,7 @@ import (
 	"github.com/berth-containers/berth/internal/archive"
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/merge"
+	"github.com/berth-containers/berth/internal/engine/show"
 	"github.com/berth-containers/berth/internal/image"
 	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/shim"
@@ -223,7 +224,7 @@ func (f filing) Changes(ctx context.Context, ref string) ([]api.FilesystemChange
 		kind := map[snapshot.Kind]api.ChangeType{snapshot.Modified: api.ChangeModify, snapshot.Added: api.ChangeAdd, snapshot.Deleted: api.ChangeDelete}[c.Kind]
 		list = append(list, api.FilesystemChange{Kind: kind, Path: c.Path})
 	}
-	return list, nil
+	return show.Changes(list), nil
 }
 
 // CommitOptions are those of Commit.

@@ -150,6 +150,9 @@ func (s streams) Resize(ctx context.Context, ref string, width, height uint16) e
 	if !r.State.Status.Alive() {
 		return notRunning(r)
 	}
+	if !r.Config.Tty {
+		return nil // as Docker
+	}
 	if err := s.deps.Shim.Resize(ctx, r.ID, "", width, height); err != nil {
 		return fmt.Errorf("resize the terminal of %s: %w", ref, err)
 	}

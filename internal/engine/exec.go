@@ -188,6 +188,9 @@ func (s streams) ExecResize(ctx context.Context, id string, width, height uint16
 	if !e.Running() {
 		return errdefs.ErrConflict.WithMessage("exec process is not running")
 	}
+	if !e.Request.Tty {
+		return nil // as Docker
+	}
 	if err := s.deps.Shim.Resize(ctx, e.ContainerID, id, width, height); err != nil {
 		return fmt.Errorf("resize the terminal of exec %s: %w", id, err)
 	}

@@ -260,15 +260,15 @@ func (v verbs) Rename(ctx context.Context, ref, name string) error {
 	if name == "" {
 		return errdefs.ErrInvalidArgument.WithMessage("Neither old nor new names may be empty")
 	}
-	name, err := names.Check(name)
-	if err != nil {
-		return err
-	}
 	_, r, end, err := v.begin(ctx, ref)
 	if err != nil {
 		return err
 	}
 	defer end()
+	if name, err = names.Check(name); err != nil {
+		//lint:ignore ST1005 these are Docker's words
+		return fmt.Errorf("Error when allocating new name: %w", err)
+	}
 	if r.Name == name {
 		return errdefs.ErrInvalidArgument.WithMessage("Renaming a container with the same name as its current name")
 	}

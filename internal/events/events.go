@@ -182,7 +182,7 @@ func matchValue(m events.Message, key, value string) bool {
 	case "container", "network", "volume", "plugin", "service", "node", "secret", "config":
 		return string(m.Type) == key && matchName(m, value)
 	}
-	return false
+	return true // as Docker, which passes over what it does not know
 }
 
 func matchName(m events.Message, value string) bool {

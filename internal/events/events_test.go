@@ -52,7 +52,7 @@ func TestHistoryAndFilters(t *testing.T) {
 		{"label key", 0, 9, "label", "exitCode", "die"},
 		{"volume", 0, 9, "volume", "data", "create"},
 		{"scope", 0, 9, "scope", "swarm", ""},
-		{"unknown key", 0, 9, "colour", "red", ""},
+		{"unknown key", 0, 9, "colour", "red", "start exec_create: sh -c x die pull create"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			q := Query{Since: seconds(tc.since), Until: seconds(tc.until)}

@@ -153,17 +153,7 @@ func (b *builder) confine() error {
 	if b.host.Privileged {
 		return b.seccomp()
 	}
-	l.MaskedPaths, l.ReadonlyPaths = b.host.MaskedPaths, b.host.ReadonlyPaths
-	if l.MaskedPaths == nil && !b.security.openPaths {
-		l.MaskedPaths = []string{
-			"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-			"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
-			"/sys/devices/virtual/powercap", "/sys/firmware",
-		}
-	}
-	if l.ReadonlyPaths == nil && !b.security.openPaths {
-		l.ReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
-	}
+	l.MaskedPaths, l.ReadonlyPaths = HiddenPaths(b.host)
 	return b.seccomp()
 }
 

@@ -46,7 +46,7 @@ func containerRoutes(e Engine) []Route {
 		{"GET", "/containers/{id}/changes", "ContainerChanges", containerChanges(e), false},
 		{"POST", "/commit", "ImageCommit", commitContainer(e), true},
 		{"POST", "/containers/prune", "ContainerPrune", pruneContainers(e), false},
-		{"DELETE", "/containers/{id}", "ContainerDelete", removeContainer(e), false},
+		{"DELETE", "/containers/{name}", "ContainerDelete", removeContainer(e), false},
 		{"POST", "/containers/{id}/exec", "ContainerExec", createExec(e), false},
 		{"POST", "/exec/{id}/start", "ExecStart", startExec(e), true},
 		{"GET", "/exec/{id}/json", "ExecInspect", inspectExec(e), false},

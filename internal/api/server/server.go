@@ -7,6 +7,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -113,7 +114,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		panic(http.ErrAbortHandler) // the client must not take it for whole
 	default:
 		writeError(a, err)
+		drain(w, hr)
 	}
+}
+
+// A client that still sends its body may not read the answer before it has sent
+// all: it is listened to for a while.
+const (
+	drainBytes    = 64 << 20
+	drainPatience = 2 * time.Second
+)
+
+func drain(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	if r.Body == http.NoBody || control.Flush() != nil || control.SetReadDeadline(time.Now().Add(drainPatience)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, r.Body, drainBytes)
 }
 
 func (s *Server) dispatch(w *answer, r *request) error {

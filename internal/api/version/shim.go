@@ -37,6 +37,7 @@ var shims = []shim{
 	{"1.46", ops("SystemInfo"), drop("Containerd")},
 	{"1.46", ops("ContainerList"), at("HostConfig", drop("Annotations"))},
 	{"1.44", ops("ImageList", "ImageInspect"), addVirtualSize},
+	{"1.44", ops("SystemDataUsage"), all("Images", addVirtualSize)},
 	{"1.42", ops("SystemInfo"), each(fill("ClusterStore", ""), fill("ClusterAdvertise", ""))},
 }
 
@@ -92,6 +93,18 @@ func at(field string, change func(object)) func(object) {
 	return func(o object) {
 		if inner, ok := o[field].(object); ok {
 			change(inner)
+		}
+	}
+}
+
+// all changes the objects in the list in field.
+func all(field string, change func(object)) func(object) {
+	return func(o object) {
+		list, _ := o[field].([]any)
+		for _, element := range list {
+			if inner, ok := element.(object); ok {
+				change(inner)
+			}
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -254,11 +255,35 @@ func CheckHostConfig(h *container.HostConfig, c *container.Config) error {
 	if err := checkResolver(h); err != nil {
 		return err
 	}
+	if err := checkHealth(c.Healthcheck); err != nil {
+		return err
+	}
 	if h.UTSMode.IsHost() && c.Hostname != "" {
 		return invalid("conflicting options: hostname and the UTS mode")
 	}
 	if h.NetworkMode.IsContainer() {
 		return checkJoined(h, c)
+	}
+	return nil
+}
+
+// checkHealth refuses times that are no times, in Docker's words.
+func checkHealth(h *container.HealthConfig) error {
+	if h == nil {
+		return nil
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"Interval", h.Interval}, {"Timeout", h.Timeout}, {"StartPeriod", h.StartPeriod}, {"StartInterval", h.StartInterval},
+	} {
+		if d.value != 0 && d.value < container.MinimumDuration {
+			return invalid("%s in Healthcheck cannot be less than %s", d.name, container.MinimumDuration)
+		}
+	}
+	if h.Retries < 0 {
+		return invalid("Retries in Healthcheck cannot be negative")
 	}
 	return nil
 }

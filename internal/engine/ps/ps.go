@@ -53,7 +53,7 @@ func List(pids []int, args string, now time.Time) (Table, error) {
 		return Table{}, err
 	}
 	slices.Sort(pids)
-	t := Table{Titles: columns}
+	t := Table{Titles: titles(columns)}
 	for _, pid := range slices.Compact(pids) {
 		p, err := read(pid, boot)
 		if err != nil {
@@ -73,6 +73,9 @@ func layout(args string) ([]string, error) {
 	fields := strings.Fields(args)
 	for i, f := range fields {
 		if rest, ok := strings.CutPrefix(f, "-o"); ok || f == "o" {
+			if f == "o" {
+				rest = ""
+			}
 			if rest == "" && i+1 < len(fields) {
 				rest = fields[i+1]
 			}
@@ -88,6 +91,21 @@ func layout(args string) ([]string, error) {
 		return []string{"PID", "TTY", "TIME", "CMD"}, nil
 	}
 	return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("ps arguments %q are not supported: use -ef, aux, -e, or -o with columns", args))
+}
+
+// titles are what ps writes above the columns.
+func titles(columns []string) []string {
+	words := map[string]string{
+		"ARGS": "COMMAND", "COMM": "COMMAND", "PCPU": "%CPU", "PMEM": "%MEM", "ETIME": "ELAPSED",
+	}
+	var list []string
+	for _, c := range columns {
+		if w, ok := words[c]; ok {
+			c = w
+		}
+		list = append(list, c)
+	}
+	return list
 }
 
 func named(list string) ([]string, error) {

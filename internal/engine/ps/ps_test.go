@@ -15,8 +15,9 @@ func TestList(t *testing.T) {
 		"":               "UID PID PPID C STIME TTY TIME CMD",
 		"-ef":            "UID PID PPID C STIME TTY TIME CMD",
 		"aux":            "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND",
-		"-o pid,comm":    "PID COMM",
-		"-opid,args,rss": "PID ARGS RSS",
+		"-o pid,comm":    "PID COMMAND",
+		"-opid,args,rss": "PID COMMAND RSS",
+		"o pid,user":     "PID USER",
 	} {
 		table, err := List([]int{os.Getpid(), 1 << 22}, args, time.Now())
 		if err != nil || strings.Join(table.Titles, " ") != titles || len(table.Rows) != 1 || len(table.Rows[0]) != len(table.Titles) {

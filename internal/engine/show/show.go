@@ -17,6 +17,7 @@ import (
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/engine/networks"
 	"github.com/berth-containers/berth/internal/oci"
+	"github.com/berth-containers/berth/internal/spec"
 )
 
 // Facts are what a record does not say.
@@ -63,6 +64,16 @@ func healthText(s api.HealthStatus) string {
 		return " (health: starting)"
 	}
 	return " (" + string(s) + ")"
+}
+
+// hostConfig says also what was left to the engine, as Docker does.
+func hostConfig(h *api.HostConfig) *api.HostConfig {
+	if h == nil {
+		return nil
+	}
+	shown := *h
+	shown.MaskedPaths, shown.ReadonlyPaths = spec.HiddenPaths(h)
+	return &shown
 }
 
 // ImageName is the reference as the user gave it.
@@ -196,7 +207,7 @@ func Inspect(r *container.Record, f Facts) api.InspectResponse {
 	i := api.InspectResponse{
 		ID: r.ID, Created: r.Created.Format(time.RFC3339Nano), Path: program, Args: args, State: state(r.State, f.Health), Image: image,
 		ResolvConfPath: f.Dir + "/resolv.conf", HostnamePath: f.Dir + "/hostname", HostsPath: f.Dir + "/hosts", LogPath: f.LogPath,
-		Name: "/" + r.Name, RestartCount: r.RestartCount, Driver: Driver, Platform: "linux", ExecIDs: f.ExecIDs, HostConfig: r.HostConfig,
+		Name: "/" + r.Name, RestartCount: r.RestartCount, Driver: Driver, Platform: "linux", ExecIDs: f.ExecIDs, HostConfig: hostConfig(r.HostConfig),
 		Mounts: Mounts(r), Config: config(r), SizeRw: f.SizeRw, SizeRootFs: f.SizeRootFs,
 		Storage:         &storage.Storage{RootFS: &storage.RootFSStorage{Snapshot: &storage.RootFSStorageSnapshot{Name: Driver}}},
 		NetworkSettings: &api.NetworkSettings{Ports: PortMap(r), Networks: attached(r)},
