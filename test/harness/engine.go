@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -187,6 +188,15 @@ func (e *Engine) Log() string {
 
 // Do sends one request to the engine's socket.
 func (e *Engine) Do(method, path, body string) (status int, answer string, err error) {
+	kind := ""
+	if body != "" {
+		kind = "application/json"
+	}
+	return e.Send(method, path, kind, strings.NewReader(body))
+}
+
+// Send is Do with a body of any type.
+func (e *Engine) Send(method, path, contentType string, body io.Reader) (status int, answer string, err error) {
 	client := &http.Client{
 		Timeout: Patience,
 		Transport: judged(e.t, &http.Transport{
@@ -196,12 +206,12 @@ func (e *Engine) Do(method, path, body string) (status int, answer string, err e
 			},
 		}),
 	}
-	req, err := http.NewRequest(method, "http://berth"+path, strings.NewReader(body))
+	req, err := http.NewRequest(method, "http://berth"+path, body)
 	if err != nil {
 		return 0, "", err
 	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
 	}
 	resp, err := client.Do(req)
 	if err != nil {

@@ -10,6 +10,9 @@ import (
 	"github.com/berth-containers/berth/test/harness/swagger"
 )
 
+// Swagger is what answers are judged by.
+func Swagger() *swagger.Library { return library() }
+
 // library is read at first use and belongs to all engines of a test's process.
 var library = sync.OnceValue(swagger.NewLibrary)
 
@@ -38,3 +41,6 @@ func (e *Engine) Judge() {
 		tapping.Wait()
 	})
 }
+
+// Clients is the socket that command-line clients are given.
+func (e *Engine) Clients() string { return e.clients }

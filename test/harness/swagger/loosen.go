@@ -2,6 +2,7 @@ package swagger
 
 import (
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -32,6 +33,27 @@ func loosen(doc *openapi3.T) {
 	}
 }
 
+// wrong are fields whose description is wrong for Docker itself: operation, versions
+// ("" is all) and path.
+var wrong = []struct{ operation, versions, path string }{
+	{"ExecInspect", "", "ExitCode"}, // null while it runs
+	{"ContainerInspect", "1.25", "ExecIDs"},
+	{"ContainerInspect", "1.25", "HostConfig.PidsLimit"},
+	{"ContainerInspect", "1.25", "HostConfig.RestartPolicy.Name"},
+	{"ContainerInspect", "1.25", "NetworkSettings.Ports"},
+	{"ContainerInspect", "1.25", "Config.Entrypoint"},
+	{"ImageInspect", "1.25", "Config.Entrypoint"},
+	{"NetworkInspect", "1.25", "IPAM.Options"},
+	{"NetworkList", "1.25", "IPAM.Options"},
+}
+
+func isWrong(operation, version, path string) bool {
+	path = strings.TrimLeft(path, "0123456789.") // in a list
+	return slices.ContainsFunc(wrong, func(w struct{ operation, versions, path string }) bool {
+		return w.operation == operation && w.path == path && (w.versions == "" || w.versions == version)
+	})
+}
+
 // exceptions are where the description is not what Docker answers, or Berth
 // answers more.
 var exceptions = map[string]func(*openapi3.Schema){
@@ -60,7 +82,7 @@ func loosenInside(s *openapi3.Schema, seen map[*openapi3.Schema]bool) {
 			continue
 		}
 		loosenInside(p.Value, seen)
-		if p.Value.Type.Is("array") || p.Value.Type.Is("object") {
+		if p.Value.Type.Is("array") || p.Value.Type.Is("object") || p.Value.Type == nil {
 			p.Value.Nullable = true
 		}
 	}

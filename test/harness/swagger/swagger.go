@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,7 +62,11 @@ func (l *Library) For(path string) (*Spec, error) {
 	if version == "/v1.24" {
 		version = "/v1.25" // the first that is described in this form
 	}
-	return l.of(version)
+	s, err := l.of(version)
+	if errors.Is(err, fs.ErrNotExist) { // it is none that can be asked for
+		return l.of("")
+	}
+	return s, err
 }
 
 func (l *Library) of(version string) (*Spec, error) {
