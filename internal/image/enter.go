@@ -64,6 +64,9 @@ func (s Builds) Enter(ctx context.Context, m Made) (digest.Digest, error) {
 	if len(records) == 0 {
 		records = []string{name.Dangling + m.Target.Digest.String()}
 	}
+	if id, ok := s.entered(records, m.Target); ok {
+		return id, nil
+	}
 	ctx, done, err := s.depot.Lease(s.depot.Scope(ctx))
 	if err != nil {
 		return "", err
@@ -72,6 +75,21 @@ func (s Builds) Enter(ctx context.Context, m Made) (digest.Digest, error) {
 	done(err)
 	s.room.Kick()
 	return id, err
+}
+
+// entered is the ID of an image that has these names already.
+func (s Builds) entered(records []string, target ocispec.Descriptor) (digest.Digest, bool) {
+	v := s.view.Load()
+	img := v.targets[target.Digest]
+	if img == nil {
+		return "", false
+	}
+	for _, record := range records {
+		if named := v.byName[record]; named != img {
+			return "", false
+		}
+	}
+	return img.ID, true
 }
 
 func (s Builds) enterMade(ctx context.Context, records []string, m Made) (digest.Digest, error) {
@@ -83,16 +101,22 @@ func (s Builds) enterMade(ctx context.Context, records []string, m Made) (digest
 	if err == nil {
 		err = p.Check()
 	}
+	whole := false
 	if err == nil {
 		var adopted []string
-		adopted, err = s.adoptLayers(ctx, p, m.Layers)
-		err = errors.Join(err, depot.Flusher{Depot: s.depot}.Mark(ctx, adopted))
+		err = s.Depot().Together(ctx, func(ctx context.Context) (err error) {
+			whole, adopted, err = s.adoptLayers(ctx, p, m.Layers)
+			return err
+		})
+		if len(adopted) > 0 {
+			err = errors.Join(err, depot.Flusher{Depot: s.depot}.Mark(ctx, adopted))
+		}
 	}
-	if err == nil {
+	if err == nil && !whole {
 		err = s.install.Install(ctx, p, nil, nil)
 	}
 	if err == nil {
-		err = manifest.Adopt(ctx, s.depot, m.Target, p)
+		err = s.Depot().Together(ctx, func(ctx context.Context) error { return manifest.Adopt(ctx, s.depot, m.Target, p) })
 	}
 	if err != nil {
 		return "", fmt.Errorf("enter image: %w", err)
@@ -106,31 +130,47 @@ func (s Builds) enterMade(ctx context.Context, records []string, m Made) (digest
 
 // adoptLayers makes the builder's unpacked layers those of the image, from the
 // lowest up to the first that is not there or lies above something else, and
-// lists the new chains.
-func (s Builds) adoptLayers(ctx context.Context, p *manifest.Image, layers []string) (adopted []string, err error) {
-	parent := ""
-	for i := range p.Manifest.Layers {
-		chain := p.Chain(i + 1)
-		here, err := s.depot.HoldChain(ctx, chain)
-		if err != nil {
-			return adopted, err
+// lists the new chains. whole is whether all are there now, and the blobs: the
+// builder holds these meanwhile.
+func (s Builds) adoptLayers(ctx context.Context, p *manifest.Image, layers []string) (whole bool, adopted []string, err error) {
+	n := len(p.Manifest.Layers)
+	have := n // the lowest chains that are there
+	for ; have > 0; have-- {
+		if _, err := s.depot.Layers.Stat(ctx, p.Chain(have)); errdefs.IsNotFound(err) {
+			continue
+		} else if err != nil {
+			return false, nil, fmt.Errorf("look up layers: %w", err)
 		}
-		if !here {
-			if i >= len(layers) || layers[i] == "" {
-				return adopted, nil
-			}
-			err := s.Depot().Alias(ctx, chain, parent, layers[i])
-			if errdefs.IsNotFound(err) || errdefs.IsFailedPrecondition(err) {
-				return adopted, nil
-			}
-			if err != nil {
-				return adopted, err
-			}
-			adopted = append(adopted, chain)
+		if here, err := s.depot.HoldChain(ctx, p.Chain(have)); err != nil {
+			return false, adopted, err
+		} else if here {
+			break
 		}
-		parent = chain
 	}
-	return adopted, nil
+	parent := ""
+	if have > 0 {
+		parent = p.Chain(have)
+	}
+	for i := have; i < n; i++ {
+		if i >= len(layers) || layers[i] == "" {
+			return false, adopted, nil
+		}
+		err := s.Depot().Alias(ctx, p.Chain(i+1), parent, layers[i])
+		if errdefs.IsNotFound(err) || errdefs.IsFailedPrecondition(err) {
+			return false, adopted, nil
+		}
+		if err != nil {
+			return false, adopted, err
+		}
+		parent = p.Chain(i + 1)
+		adopted = append(adopted, parent)
+	}
+	for _, l := range p.Manifest.Layers {
+		if _, err := s.depot.Blobs.Info(ctx, l.Digest); err != nil {
+			return false, adopted, nil // Install says what is wrong
+		}
+	}
+	return true, adopted, nil
 }
 
 func errOr(err, other error) error {

@@ -25,6 +25,7 @@ func run() int {
 	peers := flag.String("peers", "docker,podman", "which peers to measure against; with -runtimes crun,runc, or folders with other builds of Berth")
 	crowd := flag.Int("crowd", 100, "how many containers run in the rows about many")
 	images := flag.Bool("images", false, "measure how images travel")
+	builds := flag.Bool("builds", false, "measure builds")
 	runtimes := flag.Bool("runtimes", false, "measure the bare OCI runtimes")
 	flag.Parse()
 	if *runtimes && *peers == "docker,podman" {
@@ -48,6 +49,9 @@ func run() int {
 		defer stop()
 		if *images && err == nil {
 			list, err = imageRows(work)
+		}
+		if *builds && err == nil {
+			list, err = buildRows(work)
 		}
 	}
 	if err != nil {

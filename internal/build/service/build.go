@@ -75,15 +75,18 @@ func (s *Service) build(w http.ResponseWriter, r *http.Request) error {
 		return s.classic(ctx, w, r, o, req)
 	}
 	out := newLines(w)
-	if err := s.traced(ctx, req, out); err != nil {
+	if err := s.traced(ctx, req, out, o.Quiet); err != nil {
 		out.fail(&jsonstream.Error{Message: err.Error()})
 	}
 	return nil
 }
 
-// traced solves and passes BuildKit's own progress on.
-func (s *Service) traced(ctx context.Context, req *controlapi.SolveRequest, out *lines) error {
+// traced solves and passes BuildKit's own progress on, or only the image's ID.
+func (s *Service) traced(ctx context.Context, req *controlapi.SolveRequest, out *lines, quiet bool) error {
 	id, err := s.solve(ctx, req, func(m *controlapi.StatusResponse) error {
+		if quiet {
+			return nil
+		}
 		b, err := proto.Marshal(m)
 		if err != nil {
 			return err
@@ -92,6 +95,9 @@ func (s *Service) traced(ctx context.Context, req *controlapi.SolveRequest, out 
 	})
 	if err != nil || id == "" {
 		return err
+	}
+	if quiet {
+		return out.text(id + "\n")
 	}
 	return out.aux("moby.image.id", map[string]string{"ID": id})
 }

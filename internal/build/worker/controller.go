@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/moby/buildkit/cache/remotecache"
@@ -53,6 +52,15 @@ type BuildKit struct {
 	*control.Controller
 	Sessions *session.Manager
 	Worker   *Worker
+	cache    cache
+}
+
+// Close closes the cache, which from then on outlives the machine.
+func (b *BuildKit) Close() error {
+	if err := b.Controller.Close(); err != nil {
+		return fmt.Errorf("close the cache: %w", err)
+	}
+	return b.cache.settle()
 }
 
 // New opens the cache below s.Root and makes a controller.
@@ -64,7 +72,12 @@ func New(ctx context.Context, conn *grpc.ClientConn, s calls.Setup) (_ *BuildKit
 	if err != nil {
 		return nil, err
 	}
-	w, err := newWorker(ctx, conn, s)
+	c := cache{s.Root}
+	fresh, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	w, err := newWorker(ctx, conn, s, fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -72,11 +85,11 @@ func New(ctx context.Context, conn *grpc.ClientConn, s calls.Setup) (_ *BuildKit
 	if err := workers.Add(w); err != nil {
 		return nil, err
 	}
-	links, err := bboltcachestorage.NewStore(filepath.Join(s.Root, "cache.db"))
+	links, err := bboltcachestorage.NewStore(c.file("cache.db"))
 	if err != nil {
 		return nil, fmt.Errorf("open the cache: %w", err)
 	}
-	history, err := bbolt.Open(filepath.Join(s.Root, "history.db"), 0o600, &bbolt.Options{NoSync: true})
+	history, err := bbolt.Open(c.file("history.db"), 0o600, &bbolt.Options{NoSync: true})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the history of builds: %w", err), links.Close())
 	}
@@ -85,7 +98,7 @@ func New(ctx context.Context, conn *grpc.ClientConn, s calls.Setup) (_ *BuildKit
 		return nil, err
 	}
 	hosts := w.RegistryHosts
-	c, err := control.NewController(control.Opt{
+	controller, err := control.NewController(control.Opt{
 		SessionManager:   sessions,
 		WorkerController: workers,
 		Frontends: map[string]frontend.Frontend{
@@ -112,7 +125,7 @@ func New(ctx context.Context, conn *grpc.ClientConn, s calls.Setup) (_ *BuildKit
 	if err != nil {
 		return nil, fmt.Errorf("make the controller: %w", err)
 	}
-	return &BuildKit{Controller: c, Sessions: sessions, Worker: w}, nil
+	return &BuildKit{Controller: controller, Sessions: sessions, Worker: w, cache: c}, nil
 }
 
 // allowed are what a build may ask for: the host's network, and, if the engine's

@@ -4,9 +4,11 @@
 //
 // Words: a ref is a layer of the cache, a lease of its own keeps it; the solver's
 // links from steps to refs are in cache.db, what is known of refs in metadata.db,
-// builds that ended in history.db, all below <data-root>/build. A crash may lose
-// the last links, as those are not flushed: then a step runs again. Refs without
-// a record, and what a build under way had, are dropped by the next start.
+// builds that ended in history.db, all below <data-root>/build. These are not
+// flushed as they change, nor are layers: a machine that goes down while a builder
+// runs loses the cache, which the next builder then lets go of as a whole. After a
+// crash of the builder or the engine it is there; what a build under way had is
+// dropped by the next builder.
 package worker
 
 import (
@@ -37,6 +39,7 @@ import (
 	"github.com/moby/buildkit/util/network"
 	"github.com/moby/buildkit/version"
 	"github.com/moby/buildkit/worker/base"
+	"go.etcd.io/bbolt"
 	"google.golang.org/grpc"
 
 	"github.com/berth-containers/berth/internal/build/calls"
@@ -52,8 +55,9 @@ type Worker struct {
 	conn grpc.ClientConnInterface
 }
 
-// newWorker makes a worker over the store behind conn.
-func newWorker(ctx context.Context, conn *grpc.ClientConn, s calls.Setup) (_ *Worker, err error) {
+// newWorker makes a worker over the store behind conn. What an earlier cache owned
+// there goes if this one is fresh.
+func newWorker(ctx context.Context, conn *grpc.ClientConn, s calls.Setup, fresh bool) (_ *Worker, err error) {
 	run, err := containers.New(s.InitBinary)
 	if err != nil {
 		return nil, err
@@ -66,17 +70,25 @@ func newWorker(ctx context.Context, conn *grpc.ClientConn, s calls.Setup) (_ *Wo
 	if err != nil {
 		return nil, err
 	}
+	store := containerdsnapshot.NewContentStore(&blobs{contentproxy.NewContentStore(contentapi.NewContentClient(conn)), s.Blobs}, s.Namespace)
+	owners := leaseutil.WithNamespace(leasesproxy.NewLeaseManager(leasesapi.NewLeasesClient(conn)), s.Namespace)
+	if fresh {
+		if err := errors.Join(release(ctx, owners), release(ctx, owners.WithNamespace(s.Namespace+"_history"))); err != nil {
+			return nil, err
+		}
+	}
 	md, err := metadata.NewStore(filepath.Join(s.Root, "metadata.db"))
 	if err != nil {
 		return nil, fmt.Errorf("open the records of the cache: %w", err)
+	}
+	if db, ok := md.DB().(*bbolt.DB); ok {
+		db.NoSync = true // as the others
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, md.Close())
 		}
 	}()
-	store := containerdsnapshot.NewContentStore(&blobs{contentproxy.NewContentStore(contentapi.NewContentClient(conn)), s.Blobs}, s.Namespace)
-	owners := leaseutil.WithNamespace(leasesproxy.NewLeaseManager(leasesapi.NewLeasesClient(conn)), s.Namespace)
 	layers := snapshotsproxy.NewSnapshotter(snapshotsapi.NewSnapshotsClient(conn), s.Snapshotter)
 	w, err := base.NewWorker(ctx, base.WorkerOpt{
 		ID:               "berth",

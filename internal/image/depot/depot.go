@@ -160,6 +160,11 @@ func (s *Depot) Scope(ctx context.Context) context.Context {
 	return namespaces.WithNamespace(ctx, namespace)
 }
 
+// Scopes are ctx in each of the namespaces that blobs are in.
+func (s *Depot) Scopes(ctx context.Context) []context.Context {
+	return []context.Context{s.Scope(ctx), namespaces.WithNamespace(ctx, histories)}
+}
+
 // Unleased is ctx without its lease.
 func (s *Depot) Unleased(ctx context.Context) context.Context { return s.Scope(valueless{ctx}) }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/metadata/boltutil"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
@@ -21,6 +22,9 @@ type Shared struct{ *Depot }
 // also keep things in the one of that name with "_history" after it.
 func (s Shared) Namespace() string { return namespace }
 
+// LayerDir is the directory of a layer, whatever its name.
+func LayerDir(i snapshots.Info) string { return i.Labels[upperLabel] }
+
 // Leases are the owners of what a builder has here.
 func (s Shared) Leases() leases.Manager { return s.leases }
 
@@ -32,7 +36,7 @@ func (s Shared) CollectSoon(wait time.Duration) { s.soon.after(wait, s.CollectLa
 // the layer must lie what the chain parent, "" for none, is another name of:
 // FailedPrecondition if something else does. NotFound if there is no such layer.
 func (s Shared) Alias(ctx context.Context, chain, parent, layer string) error {
-	below, err := s.backend(layer)
+	below, err := s.backend(ctx, layer)
 	if err != nil {
 		return err
 	}
@@ -42,7 +46,7 @@ func (s Shared) Alias(ctx context.Context, chain, parent, layer string) error {
 	}
 	want := ""
 	if parent != "" {
-		if want, err = s.backend(parent); err != nil {
+		if want, err = s.backend(ctx, parent); err != nil {
 			return err
 		}
 	}
@@ -51,15 +55,21 @@ func (s Shared) Alias(ctx context.Context, chain, parent, layer string) error {
 	}
 	defer s.named.offer(chain, info)()
 	_, err = s.Layers.Prepare(ctx, chain, parent, snapshots.WithLabels(map[string]string{snapshots.LabelSnapshotRef: chain}))
-	if errdefs.IsAlreadyExists(err) {
-		return nil
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return fmt.Errorf("name layer %s: %w", layer, err)
 	}
-	return fmt.Errorf("name layer %s: %w", layer, err)
+	return nil
+}
+
+// Together makes all changes that change makes with its context in one
+// transaction; change must not call what makes its own.
+func (s Shared) Together(ctx context.Context, change func(context.Context) error) error {
+	return s.DB.Update(func(tx *bbolt.Tx) error { return change(boltutil.WithTransaction(ctx, tx)) })
 }
 
 // backend is what a layer is called below the database, which does not tell.
-func (s Shared) backend(layer string) (name string, err error) {
-	err = s.DB.View(func(tx *bbolt.Tx) error {
+func (s Shared) backend(ctx context.Context, layer string) (name string, err error) {
+	look := func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte("v1"))
 		for _, key := range []string{namespace, "snapshots", Snapshotter, layer} {
 			if b == nil {
@@ -74,7 +84,12 @@ func (s Shared) backend(layer string) (name string, err error) {
 			return errdefs.ErrNotFound.WithMessage("no such layer: " + layer)
 		}
 		return nil
-	})
+	}
+	if tx, ok := boltutil.Transaction(ctx); ok {
+		err = look(tx)
+		return name, err
+	}
+	err = s.DB.View(look)
 	return name, err
 }
 
