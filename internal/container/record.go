@@ -70,6 +70,9 @@ type Mount struct {
 	NoCopy bool                `json:"noCopy,omitempty"`
 	Tmpfs  *mount.TmpfsOptions `json:"tmpfs,omitempty"`
 	Bind   *mount.BindOptions  `json:"bind,omitempty"`
+	// IDMap of a bind says whose the source's owner's files are in the container:
+	// match-user (the container's own user), match-user:USER, or userns.
+	IDMap string `json:"idMap,omitempty"`
 	// Foreign is a volume whose files are another's, as those of a bind are: they
 	// are not seen through the ID map of a user namespace.
 	Foreign bool `json:"foreign,omitempty"`

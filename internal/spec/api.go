@@ -29,6 +29,9 @@ type Input struct {
 	CgroupParent string
 	// Images are the layers of the images that are mounted, by destination.
 	Images map[string]oci.Rootfs
+	// IDMaps are those of binds, by destination: from IDs of the source to IDs of
+	// the host. What is not there is not mapped.
+	IDMaps map[string]userns.Map
 	// Group looks a group's name up in the container's /etc/group; nil: any may be there.
 	Group func(name string) (uint32, error)
 	// Users is the ID map of the container's user namespace; the zero value, and

@@ -177,8 +177,16 @@ func (b *builder) userMount(m container.Mount) (specs.Mount, error) {
 		o = append(o, subdir+m.Subpath)
 	}
 	made := specs.Mount{Destination: dst, Type: "bind", Source: m.Source, Options: o}
-	if m.Type == mount.TypeVolume && !m.Foreign {
+	switch ids, ok := b.IDMaps[m.Destination]; {
+	case m.IDMap == "userns" && !b.remapped():
+		return specs.Mount{}, invalid("mount %s: the ID map userns needs a container with a user namespace (userns-remap)", m.Destination)
+	case m.IDMap == "userns", m.Type == mount.TypeVolume && !m.Foreign:
 		made = b.mapped(made)
+	case ok:
+		made.UIDMappings, made.GIDMappings = idMappings(ids.UIDs), idMappings(ids.GIDs)
+		if o[0] == "rbind" {
+			made.Options = append(made.Options, "ridmap")
+		}
 	}
 	return made, nil
 }

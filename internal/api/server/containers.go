@@ -34,8 +34,8 @@ func listContainers(e keeper) handler {
 
 func createContainer(e keeper) handler {
 	return func(w http.ResponseWriter, r *request) error {
-		var q container.CreateRequest
-		if err := decode.JSON(r.Request, &q); err != nil {
+		q, err := decode.Create(r.Request)
+		if err != nil {
 			return err
 		}
 		if q.Config == nil {

@@ -216,6 +216,12 @@ func (f *Flags) buildStorage(c *container.Config, h *container.HostConfig) error
 		if err != nil {
 			return f.invalid("mount", v, err)
 		}
+		if ids := mountIDMap(v); ids != "" {
+			if h.Annotations == nil {
+				h.Annotations = map[string]string{}
+			}
+			h.Annotations[idMapAnnotation+m.Target] = ids
+		}
 		h.Mounts = append(h.Mounts, m)
 	}
 	for _, v := range f.tmpfs.values {

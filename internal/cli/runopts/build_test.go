@@ -158,7 +158,7 @@ func TestBuildRefuses(t *testing.T) {
 		"--tmpfs relative":                 "absolute",
 		"--expose 0":                       `"0" for "--expose"`,
 		"--sysctl x":                       `"x" for "--sysctl"`,
-		"--gpus all":                       "--gpus",
+		"--gpus some":                      "--gpus",
 		"--mount type=bind,target=/x":      "source",
 	} {
 		_, err := build(t, append(strings.Fields(flags), "busybox")...)

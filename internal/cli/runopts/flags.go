@@ -51,9 +51,9 @@ type networking struct {
 }
 
 type isolation struct {
-	capAdd, capDrop, securityOpt, groupAdd, sysctl, device, deviceRule list
-	privileged                                                         bool
-	pid, ipc, uts, cgroupns, userns, cgroupParent, isolation           string
+	capAdd, capDrop, securityOpt, groupAdd, sysctl, device, deviceRule, gpus list
+	privileged                                                               bool
+	pid, ipc, uts, cgroupns, userns, cgroupParent, isolation                 string
 }
 
 // limits are those that can be changed while a container runs.
@@ -174,7 +174,13 @@ func (f *networking) register(set *pflag.FlagSet) {
 
 func (f *isolation) register(set *pflag.FlagSet) {
 	f.sysctl.check = checkPair
-	f.device.check = func(s string) error { _, err := parseDevice(s); return err }
+	f.device.check = func(s string) error {
+		if isCDI(s) {
+			return nil
+		}
+		_, err := parseDevice(s)
+		return err
+	}
 	set.Var(&f.capAdd, "cap-add", "Add Linux capabilities")
 	set.Var(&f.capDrop, "cap-drop", "Drop Linux capabilities")
 	set.BoolVar(&f.privileged, "privileged", false, "Give extended privileges to this container")
@@ -182,6 +188,8 @@ func (f *isolation) register(set *pflag.FlagSet) {
 	set.Var(&f.groupAdd, "group-add", "Add additional groups to join")
 	set.Var(&f.sysctl, "sysctl", "Sysctl options")
 	set.Var(&f.device, "device", "Add a host device to the container")
+	f.gpus.check = func(s string) error { _, err := parseGPUs(s); return err }
+	set.Var(&f.gpus, "gpus", "GPU devices to add to the container ('all' to pass all GPUs)")
 	set.Var(&f.deviceRule, "device-cgroup-rule", "Add a rule to the cgroup allowed devices list")
 	set.StringVar(&f.pid, "pid", "", "PID namespace to use")
 	set.StringVar(&f.ipc, "ipc", "", "IPC mode to use")

@@ -37,12 +37,27 @@ func (f *Flags) buildIsolation(_ *container.Config, h *container.HostConfig) err
 		h.Sysctls = pairs(i.sysctl.values)
 	}
 	h.DeviceCgroupRules = i.deviceRule.values
+	var described []string
 	for _, v := range i.device.values {
+		if isCDI(v) {
+			described = append(described, v)
+			continue
+		}
 		d, err := parseDevice(v)
 		if err != nil {
 			return f.invalid("device", v, err)
 		}
 		h.Devices = append(h.Devices, d)
+	}
+	if described != nil {
+		h.DeviceRequests = append(h.DeviceRequests, container.DeviceRequest{Driver: "cdi", DeviceIDs: described})
+	}
+	for _, v := range i.gpus.values {
+		r, err := parseGPUs(v)
+		if err != nil {
+			return f.invalid("gpus", v, err)
+		}
+		h.DeviceRequests = append(h.DeviceRequests, r)
 	}
 	return f.buildSecurity(h)
 }

@@ -83,7 +83,7 @@ func ParseMount(s string) (mount.Mount, error) {
 
 func mayBeBare(key string) bool {
 	switch key {
-	case "readonly", "ro", "volume-nocopy", "bind-nonrecursive", "bind-create-src":
+	case "readonly", "ro", "volume-nocopy", "bind-nonrecursive", "bind-create-src", "bind-idmap":
 		return true
 	}
 	return false
@@ -121,6 +121,38 @@ func mountField(m *mount.Mount, key, value string) (known bool, err error) {
 	return true, err
 }
 
+// idMapAnnotation and a target are the key of what the engine is told about the ID
+// map of a bind: the API's types have no field for it.
+const idMapAnnotation = "berth.idmap:"
+
+// idMap checks a value of bind-idmap; bare it is match-user.
+func idMap(value string) (string, error) {
+	if value == "true" {
+		value = "match-user"
+	}
+	kind, user, hasUser := strings.Cut(value, ":")
+	if kind == "match-user" && (!hasUser || user != "") || value == "userns" {
+		return value, nil
+	}
+	return "", fmt.Errorf("%q is none of match-user, match-user:USER, userns", value)
+}
+
+// mountIDMap is the ID map in a mount that ParseMount takes; "" if it has none.
+func mountIDMap(s string) (text string) {
+	fields, _ := csv.NewReader(strings.NewReader(s)).Read()
+	for _, field := range fields {
+		key, value, hasValue := strings.Cut(strings.TrimSpace(field), "=")
+		if strings.ToLower(key) != "bind-idmap" {
+			continue
+		}
+		if !hasValue {
+			value = "true"
+		}
+		text, _ = idMap(value)
+	}
+	return text
+}
+
 func bindField(m *mount.Mount, key, value string) (known bool, err error) {
 	if m.BindOptions == nil {
 		m.BindOptions = &mount.BindOptions{}
@@ -133,6 +165,8 @@ func bindField(m *mount.Mount, key, value string) (known bool, err error) {
 		o.NonRecursive, err = parseBool(value)
 	case "bind-create-src":
 		o.CreateMountpoint, err = parseBool(value)
+	case "bind-idmap":
+		_, err = idMap(value)
 	case "bind-recursive":
 		switch value {
 		case "enabled":

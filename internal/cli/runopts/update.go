@@ -80,6 +80,9 @@ func (u *Update) Build() (r UpdateRequest, err error) {
 	}
 	for _, v := range u.mountAdd.values {
 		m, err := ParseMount(v)
+		if err == nil && mountIDMap(v) != "" {
+			err = errors.New("bind-idmap goes with create and run only")
+		}
 		if err != nil {
 			return r, err
 		}

@@ -50,6 +50,9 @@ func Read(c *api.Config, h *api.HostConfig, from func(ref string) (*container.Re
 	}
 	own := map[string]bool{}
 	asked, err := explicit(h)
+	if err == nil {
+		err = idMaps(asked, h.Annotations)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,9 @@ func text(plans []Plan) string {
 		if p.Inherited {
 			b.WriteString(" inherited")
 		}
+		if p.IDMap != "" {
+			b.WriteString(" " + p.IDMap)
+		}
 		if p.Subpath != "" {
 			b.WriteString(" " + p.Subpath)
 		}
@@ -83,6 +86,8 @@ func TestRead(t *testing.T) {
 			{Type: "volume", Source: "vv", Target: "/b", VolumeOptions: &mount.VolumeOptions{Subpath: "a/b", DriverConfig: &mount.Driver{Name: "local", Options: map[string]string{"type": "tmpfs"}}}}}},
 			want: "volume vv /b rw a/b map[type:tmpfs]\nimage alpine /i ro rprivate etc\n"},
 		{name: "modes of a donor", h: api.HostConfig{VolumesFrom: []string{"donor:Z,ro"}}, want: "bind /src /bind ro inherited\nvolume /vol/theirs /data ro inherited\n"},
+		{name: "ID maps", h: api.HostConfig{Annotations: map[string]string{IDMapAnnotation + "/x/": "match-user:app", IDMapAnnotation + "/y": "", "other": "x"}, Binds: []string{"/a:/x", "/a:/y"}},
+			want: "bind /a /x rw rprivate create match-user:app\nbind /a /y rw rprivate create match-user\n"},
 		{name: "volume driver", h: api.HostConfig{Binds: []string{"v1:/x", "/a:/b"}, VolumeDriver: "local"}, want: "bind /a /b rw rprivate create\nvolume v1 /x rw\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -134,6 +139,10 @@ func TestRefusals(t *testing.T) {
 		{name: "both recursions", h: api.HostConfig{Mounts: []mount.Mount{{Type: "bind", Source: "/a", Target: "/b", ReadOnly: true,
 			BindOptions: &mount.BindOptions{ReadOnlyNonRecursive: true, ReadOnlyForceRecursive: true}}}},
 			err: `invalid mount config for type "bind": mount options conflict: ReadOnlyNonRecursive && BindOptions.ReadOnlyForceRecursive`},
+		{name: "ID map without a bind", h: api.HostConfig{Annotations: map[string]string{IDMapAnnotation + "/x": "match-user"}, Binds: []string{"vv:/x"}},
+			err: "invalid ID mapping of /x: no bind is mounted there"},
+		{name: "unknown ID map", h: api.HostConfig{Annotations: map[string]string{IDMapAnnotation + "/x": "userns:me"}, Binds: []string{"/a:/x"}},
+			err: `invalid ID mapping "userns:me" of the bind at /x: use match-user, match-user:USER or userns`},
 	} {
 		if _, err := Read(&tc.c, &tc.h, donor); err == nil || err.Error() != tc.err {
 			t.Errorf("%s: %v; want %s", tc.name, err, tc.err)

@@ -224,7 +224,7 @@ func (s *Store) Begin(ctx context.Context, r *container.Record, in *spec.Input) 
 			return errors.Join(err, s.End(r))
 		}
 	}
-	if err := s.Stacks(ctx, r, in); err != nil {
+	if err := errors.Join(s.Stacks(ctx, r, in), s.mapBinds(ctx, r, in)); err != nil {
 		return errors.Join(err, s.End(r))
 	}
 	if !r.HostConfig.IpcMode.IsShareable() {

@@ -20,7 +20,7 @@ type Range struct{ Inside, Outside, Count uint32 }
 type Map struct{ UIDs, GIDs []Range }
 
 // Root is who the namespace's root is outside.
-func (m Map) Root() (uid, gid int) { return outside(m.UIDs, 0), outside(m.GIDs, 0) }
+func (m Map) Root() (uid, gid int) { return m.Outside(0, 0) }
 
 func outside(ranges []Range, id uint32) int {
 	for _, r := range ranges {
@@ -43,6 +43,28 @@ func (m Map) IsHost() bool {
 	}
 	return same(m.UIDs) && same(m.GIDs)
 }
+
+// Exchange maps each ID to itself, but a and b to each other.
+func Exchange(a, b uint32) (list []Range) {
+	low, high := min(a, b), max(a, b)
+	add := func(inside, outside, count uint32) {
+		if count > 0 {
+			list = append(list, Range{inside, outside, count})
+		}
+	}
+	const all = 1<<32 - 1 // the last one is no ID
+	add(0, 0, low)
+	add(low, high, 1)
+	if low != high {
+		add(low+1, low+1, high-low-1)
+		add(high, low, 1)
+	}
+	add(high+1, high+1, all-high-1)
+	return list
+}
+
+// Outside is who an ID of a user, or of a group, is outside.
+func (m Map) Outside(uid, gid uint32) (int, int) { return outside(m.UIDs, uid), outside(m.GIDs, gid) }
 
 // Of is the map of a process's user namespace.
 func Of(pid int) (m Map, err error) {

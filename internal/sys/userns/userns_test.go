@@ -66,6 +66,18 @@ func TestMap(t *testing.T) {
 	}
 }
 
+func TestExchange(t *testing.T) {
+	for _, tc := range [][2]uint32{{0, 0}, {0, 1}, {1000, 0}, {1000, 1001}, {5, 70000}, {1<<32 - 2, 0}, {1<<32 - 2, 1<<32 - 2}} {
+		m, total := Exchange(tc[0], tc[1]), uint64(0)
+		for _, r := range m {
+			total += uint64(r.Count)
+		}
+		if outside(m, tc[0]) != int(tc[1]) || outside(m, tc[1]) != int(tc[0]) || outside(m, 77) != 77 || total != 1<<32-1 {
+			t.Errorf("%v: %v, %d IDs", tc, m, total)
+		}
+	}
+}
+
 func FuzzEntries(f *testing.F) {
 	f.Add([]byte("a:1:2\n:::\n#\n"))
 	f.Add([]byte("a:4294967295:4294967295"))
