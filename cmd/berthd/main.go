@@ -30,6 +30,8 @@ const (
 	// startLimit is for a start that has thousands of containers to look at.
 	startLimit = 2 * time.Minute
 	stopLimit  = 15 * time.Second
+	// haltLimit leaves systemd's 90 s for a unit room for what comes after.
+	haltLimit = time.Minute
 )
 
 func run(name string, args []string) error {
@@ -88,6 +90,10 @@ func run(name string, args []string) error {
 		}
 	}
 	notify("STOPPING=1")
+	if hostStops(context.Background()) {
+		log.Info("the host stops: so do the containers, until it is up again")
+		d.halt(log)
+	}
 	go func() {
 		<-signals
 		os.Exit(1) // asked twice

@@ -22,6 +22,12 @@ func (d *daemon) openShim(ctx context.Context, binary string, cfg config.Config,
 	var made atomic.Bool
 	join := func(ctx context.Context) (*shim.Client, error) {
 		client, err := shim.Dial(ctx, shim.Socket(cfg.ExecRoot))
+		if errdefs.IsUnavailable(err) && underSystemd() && cfg.ExecRoot == unitRoot {
+			if client, err = shimFromUnit(ctx, cfg.ExecRoot); err != nil {
+				log.Warn("the shim's unit cannot be had; the engine starts a shim itself", "unit", shimUnit, "error", err)
+				err = errdefs.ErrUnavailable
+			}
+		}
 		if errdefs.IsUnavailable(err) {
 			client, err = shim.Spawn(ctx, binary, cfg.ExecRoot, "--cgroup-parent", cfg.CgroupParent)
 			made.Store(err == nil)

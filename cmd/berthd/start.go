@@ -49,6 +49,7 @@ type daemon struct {
 	failed  chan error       // a listener broke
 	closers undo.Stack       // the parts, in the order of their start
 	metrics *metrics.Metrics // nil: nobody asked for them
+	engine  *engine.Engine
 }
 
 func start(ctx context.Context, cfg config.Config, log *slog.Logger) (d *daemon, err error) {
@@ -130,6 +131,15 @@ func (d *daemon) timed(phase string, began *time.Time) {
 	now := time.Now()
 	d.metrics.Phase(phase, now.Sub(*began))
 	*began = now
+}
+
+// halt ends the containers because the host stops.
+func (d *daemon) halt(log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), haltLimit)
+	defer cancel()
+	if err := d.engine.Halt(ctx); err != nil {
+		log.Warn("containers are left to the host's own end", "error", err)
+	}
 }
 
 // stop ends the streams and the requests, then the parts; containers run on.
@@ -215,6 +225,7 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 	if err != nil {
 		return o, err
 	}
+	d.engine = e
 	d.closers.Add(e.Shutdown)
 	deposit.DropRest()
 	d.timed("containers", &began)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -139,6 +140,7 @@ type core struct {
 	started time.Time
 	starts  slots // taken with the container's turn in hand, never before it
 
+	halted     atomic.Bool // the host stops: nothing is restarted
 	closing    chan struct{}
 	closeOnce  sync.Once
 	background sync.WaitGroup

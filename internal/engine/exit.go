@@ -231,11 +231,11 @@ func (c *core) freeNetwork(ctx context.Context, r *container.Record) error {
 
 // planRun lets the container run again after a pause, unless a verb comes first.
 func (c *core) planRun(l *lives.Live, pause time.Duration) {
-	if lives.Closed(c.closing) {
+	if lives.Closed(c.closing) || c.halted.Load() {
 		return
 	}
 	l.SetRetry(time.AfterFunc(pause, func() {
-		if lives.Closed(c.closing) {
+		if lives.Closed(c.closing) || c.halted.Load() {
 			return
 		}
 		c.background.Go(func() { c.rerun(l.ID) })

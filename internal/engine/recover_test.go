@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -229,6 +230,32 @@ func TestShutdownLeavesContainers(t *testing.T) {
 	}
 	b.want("endpoint\nprocess\nrootfs")
 	b.open()
+}
+
+// The host stops: what has a policy runs again on the next one, what the user
+// had stopped does not.
+func TestHalt(t *testing.T) {
+	b := newBench(t)
+	always, unless, once := b.run(policy("always")), b.run(policy("unless-stopped")), b.run()
+	stopped, paused := b.run(policy("unless-stopped")), b.run(policy("always"))
+	if err := errors.Join(b.Stop(t.Context(), stopped, "", nil), b.Pause(t.Context(), paused)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Halt(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{always, unless, once, stopped, paused} {
+		if b.status(id).Alive() {
+			t.Errorf("%s after the halt", b.status(id))
+		}
+	}
+	b.reopen(nil)
+	for _, id := range []string{always, unless, paused} {
+		b.until("what has a policy to run again", func() bool { return b.status(id) == container.Running })
+	}
+	if b.status(once) != container.Exited || b.status(stopped) != container.Exited || b.record(once).StoppedByUser {
+		t.Errorf("%s, %s", b.status(once), b.status(stopped))
+	}
 }
 
 // An exit that cannot be stored stays with the shim: the next engine is told again.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -54,6 +55,61 @@ func (v verbs) Stop(ctx context.Context, ref, signal string, timeout *int) error
 	}
 	v.tell(r, events.ActionStop, nil)
 	return nil
+}
+
+// Halt stops every container because the host stops: no user has, so that the next
+// engine runs again what a policy asks for. Until the engine ends, nothing is
+// restarted. It returns when all have ended, or with ctx.
+func (v verbs) Halt(ctx context.Context) error {
+	v.halted.Store(true)
+	var all sync.WaitGroup
+	errs := make(chan error, len(v.records.All()))
+	for _, r := range v.records.All() {
+		if r.State.Status.Alive() && len(errs) < cap(errs) {
+			all.Go(func() { errs <- v.halt(ctx, r.ID) })
+		}
+	}
+	all.Wait()
+	close(errs)
+	var err error
+	for e := range errs {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+func (v verbs) halt(ctx context.Context, id string) error {
+	l, r, end, err := v.begin(ctx, id)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	run := l.Current()
+	end()
+	if !r.State.Status.Alive() {
+		return nil
+	}
+	sig, grace, err := stopWith(r, "", nil)
+	if err != nil {
+		return err
+	}
+	if at, ok := ctx.Deadline(); ok { // what is left is for those that must be killed
+		most := time.Until(at) / 2
+		if grace == nil || *grace > most {
+			grace = &most
+		}
+	}
+	if err := v.signal(ctx, r, sig); err != nil {
+		return err
+	}
+	return v.await(ctx, r, run, grace)
+}
+
+// ignoreGone: what is not there need not be stopped.
+func ignoreGone(err error) error {
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 // stopRestarting stops a container between two runs.

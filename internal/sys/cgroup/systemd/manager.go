@@ -158,6 +158,24 @@ func (m *Manager) begin(ctx context.Context) error {
 	return nil
 }
 
+// State is that of the whole system: "running", "degraded", "stopping" …
+func (m *Manager) State(ctx context.Context) (string, error) {
+	reply, err := m.conn.Call(ctx, m.method("org.freedesktop.DBus.Properties", "Get"), dbus.String(managerIface), dbus.String("SystemState"))
+	if err != nil {
+		return "", fmt.Errorf("ask systemd for the system's state: %w", err)
+	}
+	state, _ := one(reply).(string)
+	return state, nil
+}
+
+// StartUnit has a unit started; it returns when that is decided, not done.
+func (m *Manager) StartUnit(ctx context.Context, name string) error {
+	if _, err := m.call(ctx, "StartUnit", dbus.String(name), dbus.String("replace")); err != nil {
+		return fmt.Errorf("have systemd start %s: %w", name, err)
+	}
+	return nil
+}
+
 // parseVersion finds the number in "252.30-1~deb12u2", "v249" or "systemd 255".
 func parseVersion(s string) int {
 	start := strings.IndexAny(s, "0123456789")

@@ -33,6 +33,22 @@ func openFake(t *testing.T, f *systemdtest.Manager) *Manager {
 	return m
 }
 
+func TestStateAndStartUnit(t *testing.T) {
+	f := &systemdtest.Manager{State: "stopping"}
+	m := openFake(t, f)
+	if state, err := m.State(limited(t)); err != nil || state != "stopping" {
+		t.Errorf("%q %v", state, err)
+	}
+	if err := m.StartUnit(limited(t), "berth-shim.service"); err != nil {
+		t.Error(err)
+	}
+	compare(t, f, "StartUnit berth-shim.service replace")
+	f.Answer = func(string) string { return "org.freedesktop.systemd1.NoSuchUnit" }
+	if err := m.StartUnit(limited(t), "x.service"); err == nil {
+		t.Error("a unit that is not there was started")
+	}
+}
+
 func ptr[T any](v T) *T { return &v }
 
 func TestParse(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 
 // Manager is the fake. Its fields are set before Start.
 type Manager struct {
+	State string           // of the system
 	Order binary.ByteOrder // little endian if nil
 	// Answer, if set, may refuse a call with the name of a D-Bus error.
 	Answer func(member string) (errorName string)
@@ -122,6 +123,11 @@ func (f *Manager) reply(conn net.Conn, m *dbus.Message) {
 		answer.Body = []any{"no: " + name}
 	case member == "Get":
 		answer.Body = []any{dbus.MakeVariant("252.30-1~deb12u2")}
+		if m.Body[1] == "SystemState" {
+			answer.Body = []any{dbus.MakeVariant(f.State)}
+		}
+	case member == "StartUnit":
+		answer.Body = []any{job}
 	case member == "Hello":
 		answer.Body = []any{":1.5"}
 	case member == "StartTransientUnit", member == "StopUnit":
