@@ -59,6 +59,8 @@ func Unpack(ctx context.Context, parent string, r io.Reader) (_ *Context, err er
 	if _, err := archive.Apply(ctx, dir, plain, asFiles); err != nil {
 		return nil, errdefs.ErrInvalidArgument.WithMessage("unpack the build context: " + err.Error())
 	}
+	// Only when all was read does the server notice a client that goes away.
+	_, _ = io.Copy(io.Discard, buffered)
 	return c, nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/berth-containers/berth/internal/build/exporter"
+	"github.com/berth-containers/berth/internal/build/flat"
 )
 
 // Output is where the result goes to, as clients of version 2 say.
@@ -226,6 +227,9 @@ func (o *Options) exporter() *controlapi.Exporter {
 		for name, value := range o.Outputs[0].Attrs {
 			e.Attrs[name] = value
 		}
+	}
+	if o.Squash {
+		e.Attrs[flat.Option] = "true"
 	}
 	if len(o.Tags) > 0 && (e.Type == exporter.Name || e.Type == client.ExporterImage) {
 		e.Attrs[string(exptypes.OptKeyName)] = strings.Join(o.Tags, ",")

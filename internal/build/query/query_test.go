@@ -47,11 +47,12 @@ func TestSolve(t *testing.T) {
 		"": "image-resolve-mode=local\nexport moby map[]",
 		"t=a&t=b:1&target=x&pull=1&nocache=1&dockerfile=D":                          "filename=D\nimage-resolve-mode=pull\nno-cache=\ntarget=x\nexport moby map[name:a,b:1]",
 		`buildargs={"A":"1","B":null,"BUILDKIT_INLINE_CACHE":"1"}&labels={"k":"v"}`: "build-arg:A=1\nbuild-arg:BUILDKIT_INLINE_CACHE=1\nimage-resolve-mode=local\nlabel:k=v\nexport moby map[]\ncache-to inline",
-		"networkmode=host&shmsize=1024&memory=4096&cpuquota=5&cpusetcpus=0":         "cpuquota=5\ncpusetcpus=0\nforce-network-mode=host\nimage-resolve-mode=local\nmemory=4096\nshm-size=1024\nexport moby map[]\nallow network.host",
-		"extrahosts=a:1.2.3.4&extrahosts=b:host-gateway&extrahosts=c=[::1]":         "add-hosts=a=1.2.3.4,b=172.30.0.1,c=::1\nimage-resolve-mode=local\nexport moby map[]",
-		`ulimits=[{"Name":"nofile","Soft":10,"Hard":20}]&cachefrom=["r/x"]`:         "cache-from=r/x\nimage-resolve-mode=local\nulimit=nofile=10:20\nexport moby map[]",
-		`version=2&remote=client-session&session=s&outputs=[{"Type":"local"}]`:      "image-resolve-mode=local\nexport local map[]",
-		`remote=https://x/y.git&outputs=[{"Type":"cacheonly"}]`:                     "context=https://x/y.git\nimage-resolve-mode=local",
+		"squash=1": "image-resolve-mode=local\nexport moby map[flat:true]",
+		"networkmode=host&shmsize=1024&memory=4096&cpuquota=5&cpusetcpus=0":    "cpuquota=5\ncpusetcpus=0\nforce-network-mode=host\nimage-resolve-mode=local\nmemory=4096\nshm-size=1024\nexport moby map[]\nallow network.host",
+		"extrahosts=a:1.2.3.4&extrahosts=b:host-gateway&extrahosts=c=[::1]":    "add-hosts=a=1.2.3.4,b=172.30.0.1,c=::1\nimage-resolve-mode=local\nexport moby map[]",
+		`ulimits=[{"Name":"nofile","Soft":10,"Hard":20}]&cachefrom=["r/x"]`:    "cache-from=r/x\nimage-resolve-mode=local\nulimit=nofile=10:20\nexport moby map[]",
+		`version=2&remote=client-session&session=s&outputs=[{"Type":"local"}]`: "image-resolve-mode=local\nexport local map[]",
+		`remote=https://x/y.git&outputs=[{"Type":"cacheonly"}]`:                "context=https://x/y.git\nimage-resolve-mode=local",
 	}
 	for values, want := range tests {
 		got, err := text(t, values)

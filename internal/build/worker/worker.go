@@ -45,6 +45,7 @@ import (
 	"github.com/berth-containers/berth/internal/build/calls"
 	"github.com/berth-containers/berth/internal/build/executor"
 	ours "github.com/berth-containers/berth/internal/build/exporter"
+	"github.com/berth-containers/berth/internal/build/flat"
 	"github.com/berth-containers/berth/internal/distribution"
 	containers "github.com/berth-containers/berth/internal/runtime"
 )
@@ -128,16 +129,24 @@ func collector(owners *leaseutil.Manager) func(context.Context) (gc.Stats, error
 }
 
 // Exporter returns an exporter by its name: what goes to the engine's own images
-// is ours.
+// is ours, and every image can be flat.
 func (w *Worker) Exporter(name string, sessions *session.Manager) (exporter.Exporter, error) {
-	if name != ours.Name && name != client.ExporterImage {
-		return w.Worker.Exporter(name, sessions)
+	tools := flat.Tools{Cache: w.CacheManager(), Differ: w.Differ, Blobs: w.ContentStore(), Leases: w.LeaseManager()}
+	switch name {
+	case ours.Name, client.ExporterImage:
+		e, err := w.Worker.Exporter(client.ExporterImage, sessions)
+		if err != nil {
+			return nil, err
+		}
+		return flat.New(ours.New(e, w.conn), tools), nil
+	case client.ExporterOCI, client.ExporterDocker:
+		e, err := w.Worker.Exporter(name, sessions)
+		if err != nil {
+			return nil, err
+		}
+		return flat.New(e, tools), nil
 	}
-	e, err := w.Worker.Exporter(client.ExporterImage, sessions)
-	if err != nil {
-		return nil, err
-	}
-	return ours.New(e, w.conn), nil
+	return w.Worker.Exporter(name, sessions)
 }
 
 // policy is what the cache may take: Docker's rules.
