@@ -10,11 +10,16 @@ import (
 	"github.com/berth-containers/berth/internal/engine/stats"
 )
 
-const statsInterval = time.Second
+const (
+	statsInterval = time.Second
+	// statsOnce is the time between the two samples of an answer that is asked for
+	// once.
+	statsOnce = 200 * time.Millisecond
+)
 
 // Stats yields what a container has used, once or each second until ctx ends or
 // the container is removed. A sample has the one before it as well, so one that
-// is asked for once takes a second, unless oneShot. Of a container that does
+// is asked for once takes a moment, unless oneShot. Of a container that does
 // not run the figures are zero.
 func (q queries) Stats(ctx context.Context, ref string, stream, oneShot bool, yield func(api.StatsResponse) error) error {
 	r, err := q.records.Find(ref)
@@ -26,7 +31,10 @@ func (q queries) Stats(ctx context.Context, ref string, stream, oneShot bool, yi
 	if err != nil {
 		return err
 	}
-	wait := !stream && !oneShot && r.State.Status.Alive()
+	wait, pause := !stream && !oneShot && r.State.Status.Alive(), statsInterval
+	if wait {
+		pause = statsOnce
+	}
 	for first := true; ; first = false {
 		if !first || !wait {
 			if err := yield(s); err != nil || !stream {
@@ -34,7 +42,7 @@ func (q queries) Stats(ctx context.Context, ref string, stream, oneShot bool, yi
 			}
 		}
 		select {
-		case <-time.After(statsInterval):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-q.closing:

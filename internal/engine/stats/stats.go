@@ -21,6 +21,9 @@ type Sampler struct {
 	ID     string
 	Get    func(id string) *container.Record // nil if there is none
 	before api.StatsResponse
+
+	began time.Time // of the first sample
+	first uint64    // the host's time then
 }
 
 // Next is a sample and the one before it; of a container that does not run the
@@ -32,7 +35,7 @@ func (s *Sampler) Next() (api.StatsResponse, error) {
 	}
 	now := api.StatsResponse{ID: r.ID, Name: "/" + r.Name, OSType: "linux", PreRead: s.before.Read, PreCPUStats: s.before.CPUStats}
 	if r.State.Status.Alive() {
-		if err := sample(r, &now); err != nil {
+		if err := s.sample(r, &now); err != nil {
 			// It ends at this moment: then these are its last figures.
 			if again := s.Get(s.ID); again != nil && again.State.Pid == r.State.Pid {
 				return now, fmt.Errorf("read the figures of container %s: %w", r.Name, err)
@@ -43,8 +46,22 @@ func (s *Sampler) Next() (api.StatsResponse, error) {
 	return now, nil
 }
 
+// hostTime is the time of all processors since the boot, in ns. The kernel tells
+// it in ticks of 10 ms; what passes after the first sample is measured exactly, so
+// that two samples that are close give a share.
+func (s *Sampler) hostTime() (uint64, error) {
+	if s.began.IsZero() {
+		first, err := host.CPU()
+		if err != nil {
+			return 0, err
+		}
+		s.began, s.first = time.Now(), first
+	}
+	return s.first + uint64(time.Since(s.began))*uint64(runtime.NumCPU()), nil
+}
+
 // sample reads the cgroup and the network of a container.
-func sample(r *container.Record, to *api.StatsResponse) error {
+func (s *Sampler) sample(r *container.Record, to *api.StatsResponse) error {
 	if r.State.CgroupPath == "" {
 		return errdefs.ErrFailedPrecondition.WithMessage("the container has no cgroup of its own")
 	}
@@ -54,7 +71,7 @@ func sample(r *container.Record, to *api.StatsResponse) error {
 	}
 	to.Read = time.Now()
 	show.Stats(st, uint64(host.Memory()), to)
-	to.CPUStats.SystemUsage, err = host.CPU()
+	to.CPUStats.SystemUsage, err = s.hostTime()
 	if err != nil {
 		return err
 	}
