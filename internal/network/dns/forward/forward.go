@@ -36,8 +36,8 @@ const (
 	badFor = 10 * time.Second
 	// mostBad servers are remembered.
 	mostBad = 256
-	// messageBytes is the longest message.
-	messageBytes = 65535
+	// datagramBytes is one more than any client takes over UDP.
+	datagramBytes = 4097
 )
 
 // Server is another name server.
@@ -63,7 +63,7 @@ type Forwarder struct {
 	budget  time.Duration
 	cache   cache
 	slots   chan struct{}
-	buffers sync.Pool // of *[messageBytes]byte
+	buffers sync.Pool // of *[datagramBytes]byte
 
 	mu  sync.Mutex
 	bad map[source]time.Time // until when
@@ -78,7 +78,7 @@ type source struct {
 // New returns a Forwarder that remembers nothing yet.
 func New() *Forwarder {
 	return &Forwarder{budget: budget, slots: make(chan struct{}, mostAtOnce), bad: map[source]time.Time{},
-		buffers: sync.Pool{New: func() any { return new([messageBytes]byte) }}}
+		buffers: sync.Pool{New: func() any { return new([datagramBytes]byte) }}}
 }
 
 // Cached appends the answer that is remembered, if one is.
@@ -107,7 +107,7 @@ func (f *Forwarder) Ask(ctx context.Context, out []byte, r Request) []byte {
 	ctx, cancel := context.WithTimeout(ctx, f.budget)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
-	buffer := f.buffers.Get().(*[messageBytes]byte)
+	buffer := f.buffers.Get().(*[datagramBytes]byte)
 	defer f.buffers.Put(buffer)
 	tries := f.order(r)
 	for i, s := range tries {
@@ -178,7 +178,7 @@ func passOn(out []byte, q *query.Query, a answer, tcp bool) []byte {
 	return out
 }
 
-// exchange asks one server and waits for its answer, which is in the buffer.
+// exchange asks one server and waits for its answer, which may be in the buffer.
 func exchange(ctx context.Context, r Request, s Server, patience time.Duration, buffer []byte) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -204,24 +204,27 @@ func exchange(ctx context.Context, r Request, s Server, patience time.Duration, 
 		return nil, err
 	}
 	for {
-		n, err := receive(conn, r.TCP, buffer)
+		a, err := receive(conn, r.TCP, buffer)
 		if err != nil {
 			return nil, err
 		}
 		// What is not the answer may be somebody's guess at it: go on waiting.
-		if a := answer(buffer[:n]); a.answers(&r.Query, id) {
+		if a.answers(&r.Query, id) {
 			return a, nil
 		}
 	}
 }
 
-func receive(conn net.Conn, tcp bool, buffer []byte) (int, error) {
+func receive(conn net.Conn, tcp bool, buffer []byte) (answer, error) {
 	if !tcp {
-		return conn.Read(buffer)
+		n, err := conn.Read(buffer)
+		return answer(buffer[:n]), err
 	}
 	var length [2]byte
 	if _, err := io.ReadFull(conn, length[:]); err != nil {
-		return 0, err
+		return nil, err
 	}
-	return io.ReadFull(conn, buffer[:binary.BigEndian.Uint16(length[:])])
+	message := make(answer, binary.BigEndian.Uint16(length[:]))
+	_, err := io.ReadFull(conn, message)
+	return message, err
 }
