@@ -27,7 +27,8 @@ func (d *daemon) openBuild(cfg config.Config, e *engine.Engine, images *image.St
 	b, err := build.Open(build.Config{
 		Binary: binary, DataRoot: cfg.DataRoot, ExecRoot: cfg.ExecRoot,
 		Setup: calls.Setup{
-			CgroupParent: cfg.CgroupParent, InitBinary: initBinary, Registries: cfg.Registries,
+			CgroupParent: cfg.CgroupParent, InitBinary: initBinary, Registries: cfg.Registries, Insecure: cfg.BuildAny,
+			Limits:  calls.Limits{MaxBytes: cfg.BuildCache},
 			Version: version.Version, Gateway: bridge.Gateway().Addr().String(),
 		},
 	}, build.Deps{

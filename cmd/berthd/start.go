@@ -229,9 +229,12 @@ func (d *daemon) open(ctx context.Context, cfg config.Config, bin parts, log *sl
 	d.closers.Add(e.Shutdown)
 	deposit.DropRest()
 	d.timed("containers", &began)
-	stop := images.Reclaim(cfg.ImageGC, e.ReclaimImage)
-	d.closers.Add(func(context.Context) error { stop(); return nil })
 	b, err := d.openBuild(cfg, e, images, bridge, bin.init, log)
+	if err != nil {
+		return o, err
+	}
+	stop := images.Reclaim(cfg.ImageGC, e.ReclaimImage, b.MakeRoom)
+	d.closers.Add(func(context.Context) error { stop(); return nil })
 	return server.Options{Engine: e, Images: images, Builder: b, Version: version.Version, Log: log}, err
 }
 

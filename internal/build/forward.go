@@ -135,6 +135,24 @@ func (b *Builder) DiskUsage(ctx context.Context) ([]build.CacheRecord, error) {
 	return list, ask(ctx, p, http.MethodGet, calls.CachePath, &list)
 }
 
+// MakeRoom lets go of what of the cache no build uses.
+func (b *Builder) MakeRoom(ctx context.Context) error {
+	if !b.Used() {
+		return nil
+	}
+	p, release, err := b.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	var report build.CachePruneReport
+	if err := ask(ctx, p, http.MethodPost, "/build/prune?all=1", &report); err != nil {
+		return err
+	}
+	b.log.Info("the build cache went", "records", len(report.CachesDeleted))
+	return nil
+}
+
 // ask makes a request of the engine's own.
 func ask(ctx context.Context, p *process, method, path string, into any) error {
 	client := &http.Client{Transport: &http.Transport{

@@ -72,6 +72,12 @@ func (r *raw) check(s sources, groupGiven bool) (c Config, err error) {
 	if c.LayerLimit, err = units.RAMInBytes(r.layerLimit); err != nil || c.LayerLimit <= 0 {
 		return c, invalid("%s: %q is not a size, such as 100GB", s.of("image-layer-limit"), r.layerLimit)
 	}
+	c.BuildAny = r.buildAny
+	if r.buildCache != "" {
+		if c.BuildCache, err = units.RAMInBytes(r.buildCache); err != nil || c.BuildCache <= 0 {
+			return c, invalid("%s: %q is not a size, such as 20GB", s.of("build-cache-max"), r.buildCache)
+		}
+	}
 	c.Registries, err = r.checkRegistries(s)
 	return c, err
 }

@@ -40,6 +40,8 @@ type Config struct {
 	Registries   registries.Table // how registries are reached
 	ImageGC      reclaim.Marks    // when unused images go
 	LayerLimit   int64            // bytes that a layer may unpack to
+	BuildCache   int64            // bytes that the build cache may take; 0: what the disk has to spare
+	BuildAny     bool             // a build may ask for all rights
 	TLS          TLS
 	LogDriver    string            // of containers that ask for none; "" is the ring
 	LogOpts      map[string]string // of it
@@ -60,12 +62,12 @@ const registriesKey = "registries"
 
 // raw is what was given, before it is checked.
 type raw struct {
-	dataRoot, execRoot, group, bridgeSubnet, cgroupParent, pidFile, logLevel string
-	gcHigh, gcLow, layerLimit, usernsRemap, logDriver, metricsAddr           string
-	hosts, insecure, mirrors, cdiDirs, logOpts, labels                       []string
-	registries                                                               registries.Table
-	tls                                                                      TLS
-	debug                                                                    bool
+	dataRoot, execRoot, group, bridgeSubnet, cgroupParent, pidFile, logLevel   string
+	gcHigh, gcLow, layerLimit, buildCache, usernsRemap, logDriver, metricsAddr string
+	hosts, insecure, mirrors, cdiDirs, logOpts, labels                         []string
+	registries                                                                 registries.Table
+	tls                                                                        TLS
+	debug, buildAny                                                            bool
 }
 
 // fileKeys are the settings that the file may have, and their flags. A plural
@@ -75,6 +77,7 @@ var fileKeys = map[string]string{
 	"bridge-subnet": "bridge-subnet", "cgroup-parent": "cgroup-parent", "pidfile": "pidfile",
 	"log-level": "log-level", "insecure-registries": "insecure-registry", "registry-mirrors": "registry-mirror", "debug": "debug",
 	"image-gc-high": "image-gc-high", "image-gc-low": "image-gc-low", "image-layer-limit": "image-layer-limit",
+	"build-cache-max": "build-cache-max", "build-insecure": "build-insecure",
 	"log-driver": "log-driver", "log-opts": "log-opt", "labels": "label", "metrics-addr": "metrics-addr",
 	"cdi-spec-dirs": "cdi-spec-dir", "userns-remap": "userns-remap", "tlsverify": "tlsverify", "tlscacert": "tlscacert", "tlscert": "tlscert", "tlskey": "tlskey",
 }
@@ -96,6 +99,8 @@ func (r *raw) flags() *pflag.FlagSet {
 	f.StringVar(&r.gcHigh, "image-gc-high", "", "remove unused images when the disk is fuller than this percentage, such as 85%, or the images larger than this size, such as 50GB (default: never)")
 	f.StringVar(&r.gcLow, "image-gc-low", "", "stop removing them at this percentage or size (default: nine tenths of --image-gc-high)")
 	f.StringVar(&r.layerLimit, "image-layer-limit", "100GB", "size that one layer of an image may unpack to: what is larger is taken for an attack")
+	f.StringVar(&r.buildCache, "build-cache-max", "", "size that the build cache may take, such as 20GB (default: what leaves a fifth of the disk free)")
+	f.BoolVar(&r.buildAny, "build-insecure", false, "let builds ask for RUN --security=insecure: such a step has all rights on the host")
 	f.StringArrayVar(&r.cdiDirs, "cdi-spec-dir", []string{"/etc/cdi", "/var/run/cdi"}, "directory of CDI files, which describe devices; repeatable, later ones take precedence")
 	f.StringVar(&r.usernsRemap, "userns-remap", "", "USER[:GROUP] whose subordinate IDs (/etc/subuid, /etc/subgid) containers get in user namespaces of their own; default is dockremap, who is handed some out (default: containers share the host's IDs)")
 	f.StringVar(&r.logDriver, "log-driver", "", "log driver of containers that ask for none: ring, local, json-file or none (default: ring, shown as json-file)")

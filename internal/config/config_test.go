@@ -11,7 +11,7 @@ import (
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "daemon.json")
-	keys := "the keys are bridge-subnet, cdi-spec-dirs, cgroup-parent, data-root, debug, exec-root, group, hosts, image-gc-high, image-gc-low, image-layer-limit, insecure-registries, labels, log-driver, log-level, log-opts, metrics-addr, pidfile, registries, registry-mirrors, tlscacert, tlscert, tlskey, tlsverify, userns-remap"
+	keys := "the keys are bridge-subnet, build-cache-max, build-insecure, cdi-spec-dirs, cgroup-parent, data-root, debug, exec-root, group, hosts, image-gc-high, image-gc-low, image-layer-limit, insecure-registries, labels, log-driver, log-level, log-opts, metrics-addr, pidfile, registries, registry-mirrors, tlscacert, tlscert, tlskey, tlsverify, userns-remap"
 	tls := []string{"--tlsverify", "--tlscacert", "ca", "--tlscert", "cert", "--tlskey", "key"}
 	for _, row := range []struct {
 		name, file, failure string
@@ -55,6 +55,7 @@ func TestLoad(t *testing.T) {
 		{name: "table", file: `{"registries":{"host":{}}}`, failure: `FILE: key "registries": not a table of registries: json: unknown field "host"`},
 		{name: "high mark", args: []string{"--image-gc-high", "much"}, failure: `flag --image-gc-high: "much" is neither a percentage of the disk, such as 85%, nor a size of the images, such as 50GB`},
 		{name: "low mark", args: []string{"--image-gc-high", "80%"}, file: `{"image-gc-low":"90%"}`, failure: `FILE: key "image-gc-low": the low mark 90% is not below the high mark 80%`},
+		{name: "build cache", file: `{"build-cache-max":"much"}`, failure: `FILE: key "build-cache-max": "much" is not a size, such as 20GB`},
 		{name: "layer limit", file: `{"image-layer-limit":"0"}`, failure: `FILE: key "image-layer-limit": "0" is not a size, such as 100GB`},
 		{name: "argument", args: []string{"start"}, failure: `unexpected argument "start": every setting is a flag`},
 		{name: "unknown flag", args: []string{"--nope"}, failure: `unknown flag: --nope`},

@@ -29,9 +29,9 @@ const saveEvery = 5 * time.Minute
 // room is how the store makes room on the disk, once Reclaim was called.
 type room struct{ *reclaim.Reclaimer }
 
-// Reclaim removes images by remove when the disk fills above the high mark,
+// Reclaim empties the build cache by cache and removes images by remove when the disk fills above the high mark,
 // until stop is called. It is called once, before the first request.
-func (s *Store) Reclaim(m reclaim.Marks, remove func(ctx context.Context, unused Image) ([]Removed, error)) (stop func()) {
+func (s *Store) Reclaim(m reclaim.Marks, remove func(ctx context.Context, unused Image) ([]Removed, error), cache func(context.Context) error) (stop func()) {
 	if !m.On() {
 		return func() {}
 	}
@@ -45,6 +45,7 @@ func (s *Store) Reclaim(m reclaim.Marks, remove func(ctx context.Context, unused
 	}
 	ctx, cancel := context.WithCancel(s.depot.Scope(context.Background()))
 	s.room.Reclaimer = reclaim.New(m, s.depot.Root, reclaimable{s}, remover, s.depot.Log)
+	s.room.Cache = cache
 	var work sync.WaitGroup
 	work.Go(func() { s.room.Run(ctx) })
 	work.Go(func() { reclaimable{s}.saveUses(ctx) })

@@ -70,7 +70,7 @@ func TestReclaim(t *testing.T) {
 			}
 			return ""
 		})
-	})
+	}, nil)
 	if err := s.room.Once(s.depot.Scope(ctx)); err != nil {
 		t.Error(err)
 	}

@@ -1,7 +1,7 @@
 // Package reclaim removes images that nobody uses when the disk fills.
 //
-// Above the high mark it first lets go of what broken pulls have left, then
-// removes images until the low mark is reached: dangling ones before those with
+// Above the high mark it first lets go of what broken pulls have left and of the
+// build cache, then removes images until the low mark is reached: dangling ones before those with
 // a name, and of these the ones whose last use is longest ago. An image that was
 // used or pulled a moment ago stays, since a container may be about to be made
 // of it; the remover refuses those that a container has. It keeps nothing on
@@ -56,7 +56,9 @@ type Reclaimer struct {
 	Dir    string // on the file system
 	Store  Store
 	Remove Remover
-	Log    *slog.Logger
+	// Cache lets go of what builds can make again; nil if there is none.
+	Cache func(ctx context.Context) error
+	Log   *slog.Logger
 
 	mu    sync.Mutex // one at a time
 	kick  chan struct{}
@@ -119,6 +121,14 @@ func (r *Reclaimer) MakeRoom(ctx context.Context) error {
 	r.Log.Info("the disk fills: unused images go", "high", r.Marks.High.String(), "low", r.Marks.Low.String())
 	if err := r.Store.Forget(ctx); err != nil {
 		return err
+	}
+	if r.Cache != nil {
+		if above, err := r.above(ctx, r.Marks.Low); err != nil || !above {
+			return err
+		}
+		if err := r.Cache(ctx); err != nil {
+			r.Log.Warn("let go of the build cache", "error", err)
+		}
 	}
 	for _, c := range r.order() {
 		if above, err := r.above(ctx, r.Marks.Low); err != nil || !above {
