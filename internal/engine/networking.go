@@ -224,13 +224,19 @@ func client(r *container.Record) network.Client {
 }
 
 // living are the containers that run, and those whose end will give their
-// places back.
-func (w wiring) living() []network.Live {
+// places back: their process may be another's by now.
+func (w wiring) living(ended []over) []network.Live {
 	var all []network.Live
 	for _, r := range w.records.All() {
-		if ends := r.Endpoints(); r.State.Status.Alive() && len(ends) > 0 {
-			all = append(all, network.Live{ContainerID: r.ID, NetNS: sandboxPath(r), Endpoints: ends, Client: client(r)})
+		ends := r.Endpoints()
+		if !r.State.Status.Alive() || len(ends) == 0 {
+			continue
 		}
+		l := network.Live{ContainerID: r.ID, NetNS: sandboxPath(r), Endpoints: ends, Client: client(r)}
+		if slices.ContainsFunc(ended, func(o over) bool { return o.exit.ID == r.ID }) {
+			l.NetNS = ""
+		}
+		all = append(all, l)
 	}
 	return all
 }

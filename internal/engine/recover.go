@@ -41,7 +41,7 @@ func (c recovery) run(ctx context.Context) error {
 	over := c.adopt(all, running)
 	c.storage.Tidy(func(id string) bool { r := c.records.Get(id); return r != nil && r.State.Status.Alive() },
 		func(id string) bool { return c.records.Get(id) != nil })
-	if err := c.deps.Networks.Restore(ctx, wiring(c).living()); err != nil {
+	if err := c.deps.Networks.Restore(ctx, wiring(c).living(over)); err != nil {
 		return fmt.Errorf("restore the network: %w", err)
 	}
 	c.dropStrays(ctx, running)

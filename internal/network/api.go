@@ -66,7 +66,7 @@ type Join struct {
 // Live is a running container and its places, as its record has them.
 type Live struct {
 	ContainerID string
-	NetNS       string // path of its sandbox
+	NetNS       string // path of its sandbox; "": it has just ended
 	Endpoints   []container.Endpoint
 	Client      Client
 }

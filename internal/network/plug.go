@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -33,6 +34,12 @@ func (n *core) plug(ns *os.File, p *place, j Join, four, six bool, back *undo.St
 	if err := errors.Join(s.evict(p.Endpoint), n.widen(s)); err != nil {
 		return err
 	}
+	return n.link(ns, p, j, four, six, back)
+}
+
+// link makes the link of a place that has its addresses.
+func (n *core) link(ns *os.File, p *place, j Join, four, six bool, back *undo.Stack) error {
+	s := p.segment
 	mac, err := hardware(j, p.Endpoint)
 	if err != nil {
 		return err
@@ -81,7 +88,7 @@ func hardware(j Join, ep container.Endpoint) (net.HardwareAddr, error) {
 // are called after their address also here, so that nobody else gets that.
 func (n *core) insert(ns *os.File, s *segment, p *place, in sandbox.Plug) error {
 	for range 16 {
-		in.HostLink = n.linkName()
+		in.HostLink = cmp.Or(p.HostLink, n.linkName())
 		if s.maker != nil {
 			in.HostLink = s.maker.HostLink(p.IP.Addr())
 		}

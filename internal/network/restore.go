@@ -33,8 +33,10 @@ func (n *Network) Restore(ctx context.Context, living []Live) error {
 	n.mu.Lock()
 	first := n.pool == nil
 	n.mu.Unlock()
+	var b broken
 	if first { // later on, links of sandboxes that are made ahead are ours too
-		if err := n.restoreLinks(keep); err != nil {
+		var err error
+		if b, err = n.restoreLinks(living, keep); err != nil {
 			return err
 		}
 	}
@@ -42,6 +44,9 @@ func (n *Network) Restore(ctx context.Context, living []Live) error {
 		return err
 	}
 	for _, l := range living {
+		if err := n.mend(l, b); err != nil {
+			n.log.Warn("running container is not in its networks as it was", "container", l.ContainerID, "error", err)
+		}
 		n.restoreNames(l)
 	}
 	_, err := n.start()
@@ -78,7 +83,7 @@ func (n *Network) adopt(ep container.Endpoint) *segment {
 // restoreNames has the names of a container answered again.
 func (n *Network) restoreNames(l Live) {
 	n.tell(l.ContainerID)
-	if !named(n.of(l.ContainerID)) {
+	if !named(n.of(l.ContainerID)) || l.NetNS == "" {
 		return
 	}
 	n.mu.Lock()
@@ -96,18 +101,21 @@ func (n *Network) restoreNames(l Live) {
 // restoreLinks finds the bridges that were put beside others, puts the links of
 // the living back on a bridge, where somebody took them off, and has all others
 // of ours taken away.
-func (n *Network) restoreLinks(keep map[string]*segment) error {
+func (n *Network) restoreLinks(living []Live, keep map[string]*segment) (broken, error) {
+	b, there := broken{missing: map[string]bool{}}, map[string]bool{}
 	links, err := bridge.Links()
 	if err != nil {
-		return err
+		return b, err
 	}
 	errs := []error{n.restoreShards(links)}
 	for _, l := range links {
 		name := l.Attrs().Name
 		s, kept := keep[name]
+		there[name] = true
 		switch {
 		case !n.ours(name):
 		case !kept:
+			b.strayed = b.strayed || l.Attrs().ParentIndex > firstInside
 			n.sweep.after(l.Attrs().Index, 0)
 		case s != nil && !s.has(l.Attrs().MasterIndex):
 			if err := bridge.Rejoin(name, s.first()); err != nil {
@@ -115,8 +123,16 @@ func (n *Network) restoreLinks(keep map[string]*segment) error {
 			}
 		}
 	}
-	return errors.Join(errs...)
+	for _, l := range living {
+		for _, ep := range l.Endpoints {
+			b.missing[ep.ID] = keep[ep.HostLink] != nil && !there[ep.HostLink]
+		}
+	}
+	return b, errors.Join(errs...)
 }
+
+// firstInside is the index of the first link that a sandbox gets, after lo.
+const firstInside = 2
 
 // restoreShards has each segment know the bridges beside its first, in any
 // order of their making; those of a network that is gone go.

@@ -173,6 +173,9 @@ func checkSubnet(c network.IPAMConfig) (errs []string) {
 	if c.Subnet.Addr().BitLen()-c.Subnet.Bits() < 2 {
 		wrong("invalid subnet %s: it has no room for a gateway and containers", c.Subnet)
 	}
+	if a := c.Subnet.Addr(); a.IsLoopback() || a.IsMulticast() || a.Is4In6() {
+		wrong("invalid subnet %s: no container can have an address of it", c.Subnet)
+	}
 	if r := c.IPRange; r.IsValid() {
 		switch {
 		case r.Addr().BitLen() != c.Subnet.Addr().BitLen():

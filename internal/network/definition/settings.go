@@ -24,6 +24,9 @@ const (
 	ifacePrefix = "com.docker.network.container_iface_prefix"
 )
 
+// leastMTU is the kernel's for IPv4.
+const leastMTU = 68
+
 // Settings are a network's as the kernel is told.
 type Settings struct {
 	Bridge     string // name of the link, "" to be made of the ID
@@ -71,8 +74,8 @@ func Read(n network.Network) (Settings, error) {
 				err = wrong(key, value, "it is no IP address")
 			}
 		case bridgeMTU:
-			if s.MTU, err = strconv.Atoi(value); err != nil || s.MTU < 0 || s.MTU > 65535 {
-				err = wrong(key, value, "it is no number from 0 to 65535")
+			if s.MTU, err = strconv.Atoi(value); err != nil || s.MTU != 0 && (s.MTU < leastMTU || s.MTU > 65535) {
+				err = wrong(key, value, "it is neither 0 nor a number from 68 to 65535")
 			}
 		case gatewayV4, gatewayV6:
 			if value != "nat" && value != "" {

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/containerd/errdefs"
+	"github.com/vishvananda/netlink"
 
 	"github.com/berth-containers/berth/internal/network/bridge"
 	"github.com/berth-containers/berth/internal/sys/netns"
@@ -156,6 +157,42 @@ func SetRoutes(ns *os.File, routes ...Route) error {
 		}
 		return nil
 	})
+}
+
+// Defaults are the links that a sandbox's default routes lead through.
+type Defaults struct{ Four, Six string }
+
+// DefaultLinks are those of a sandbox.
+func DefaultLinks(ns *os.File) (Defaults, error) {
+	var d Defaults
+	err := netns.Do(ns, func() error {
+		var errs [2]error
+		d.Four, errs[0] = defaultLink(netlink.FAMILY_V4)
+		d.Six, errs[1] = defaultLink(netlink.FAMILY_V6)
+		return errors.Join(errs[:]...)
+	})
+	return d, err
+}
+
+func defaultLink(family int) (string, error) {
+	routes, err := netlink.RouteList(nil, family)
+	if noRoute(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("list routes: %w", err)
+	}
+	for _, r := range routes {
+		if r.Gw == nil || r.Dst != nil && !r.Dst.IP.IsUnspecified() {
+			continue
+		}
+		l, err := net.InterfaceByIndex(r.LinkIndex)
+		if err != nil {
+			return "", fmt.Errorf("find the link of the default route: %w", err)
+		}
+		return l.Name, nil
+	}
+	return "", nil
 }
 
 // noRoute is whether there was nothing to drop: no such route, no table for any,
