@@ -46,7 +46,12 @@ type spool struct {
 	file   *os.File
 	end    int64 // owned by the pump
 	logged int64
+	freed  int64 // up to where what was logged is punched out
 }
+
+// punchBytes is how much of what was logged a spool keeps while a program writes as
+// fast as it can; one that pauses leaves nothing.
+const punchBytes = 512 << 10
 
 // OpenSink opens the log and, in dir, the journal and the spools of the named
 // streams, and repairs what an earlier shim left behind.
@@ -146,13 +151,14 @@ func (s *Sink) log(stream logs.Stream, b *buffer, fresh int, flush bool) []byte 
 	var used int
 	b.messages, used = split(b.messages[:0], buf[header:header+n], stream, flush)
 	if used > 0 {
-		s.append(stream, b, int64(used))
+		s.append(stream, b, int64(used), fresh == chunk)
 	}
 	return buf[n-min(fresh, n) : header+n]
 }
 
-// append logs the messages of b, which are the next used bytes of the stream's spool.
-func (s *Sink) append(stream logs.Stream, b *buffer, used int64) {
+// append logs the messages of b, which are the next used bytes of the stream's
+// spool; more says that others are about to come.
+func (s *Sink) append(stream logs.Stream, b *buffer, used int64, more bool) {
 	sp := s.spool(stream)
 	s.writer.Lend(b.entries)
 	defer func() { b.entries = s.writer.Return() }()
@@ -167,11 +173,14 @@ func (s *Sink) append(stream logs.Stream, b *buffer, used int64) {
 	s.failed(err)
 	// A log that can't be written must not stop the container: what does not
 	// go in is lost, and said once.
-	from := sp.logged
 	sp.logged += used
-	if err := fifo.Forget(sp.file, from, sp.logged); err != nil {
+	if more && sp.logged-sp.freed < punchBytes {
+		return
+	}
+	if err := fifo.Forget(sp.file, sp.freed, sp.logged); err != nil {
 		s.failed(fmt.Errorf("free spool: %w", err))
 	}
+	sp.freed = sp.logged
 }
 
 // write logs the first n bytes of b at once, without the spool.
