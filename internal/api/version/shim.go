@@ -36,6 +36,7 @@ var shims = []shim{
 	{"1.48", ops("ImageList", "ImageInspect"), drop("Descriptor", "Manifests")},
 	{"1.46", ops("SystemInfo"), drop("Containerd")},
 	{"1.46", ops("ContainerList"), at("HostConfig", drop("Annotations"))},
+	{"1.45", ops("ContainerInspect"), addShortAlias},
 	{"1.44", ops("ImageList", "ImageInspect"), addVirtualSize},
 	{"1.44", ops("SystemDataUsage"), all("Images", addVirtualSize)},
 	{"1.42", ops("SystemInfo"), each(fill("ClusterStore", ""), fill("ClusterAdvertise", ""))},
@@ -146,6 +147,21 @@ func addLegacyNetworkSettings(o object) {
 			value = absent
 		}
 		fill(field, value)(settings)
+	}
+}
+
+// addShortAlias has the container's short ID among the aliases, which clients
+// looked for there before there were DNS names.
+func addShortAlias(o object) {
+	id, _ := o["Id"].(string)
+	settings, _ := o["NetworkSettings"].(object)
+	networks, _ := settings["Networks"].(object)
+	for _, n := range networks {
+		e, ok := n.(object)
+		if names, _ := e["DNSNames"].([]any); ok && len(names) > 0 && len(id) >= 12 {
+			aliases, _ := e["Aliases"].([]any)
+			e["Aliases"] = append(aliases, id[:12])
+		}
 	}
 }
 

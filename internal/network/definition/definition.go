@@ -234,6 +234,7 @@ func Complete(n *network.Network, id, seed string, taken, routed []netip.Prefix)
 			}
 		}
 	}
+	slices.SortStableFunc(n.IPAM.Config, func(a, b network.IPAMConfig) int { return a.Subnet.Addr().BitLen() - b.Subnet.Addr().BitLen() })
 	return nil
 }
 
