@@ -92,7 +92,7 @@ func TestRefusals(t *testing.T) {
 		`{"Name":"n","IPAM":{"Config":[{"Subnet":"10.0.0.0/24"},{"Subnet":"10.1.0.0/24"}]}}`:              "bridge driver doesn't support multiple subnets",
 		`{"Name":"n","IPAM":{"Config":[{"Gateway":"10.1.0.0"}]}}`:                                         "needs the subnet that it is in",
 		`{"Name":"n","Options":{"com.docker.network.bridge.enable_icc":"maybe"}}`:                         `invalid value "maybe" of option com.docker.network.bridge.enable_icc`,
-		`{"Name":"n","Options":{"com.docker.network.driver.mtu":"x"}}`:                                    "no number from 0 to 65535",
+		`{"Name":"n","Options":{"com.docker.network.driver.mtu":"x"}}`:                                    "number from 68 to 65535",
 		`{"Name":"n","Options":{"com.docker.network.bridge.name":"a/b"}}`:                                 "a link's name",
 		`{"Name":"n","Options":{"com.docker.network.bridge.host_binding_ipv4":"x"}}`:                      "no IP address",
 		`{"Name":"n","Options":{"com.docker.network.bridge.gateway_mode_ipv4":"routed"}}`:                 "only nat is supported",
