@@ -108,7 +108,7 @@ func Exists(name string) (bool, error) {
 // link's only ones that are not link-local.
 func setAddress(link netlink.Link, family int, wanted []netip.Prefix) error {
 	name := link.Attrs().Name
-	addrs, err := netlink.AddrList(link, family)
+	addrs, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, family) })
 	if err != nil {
 		return fmt.Errorf("list addresses of bridge %s: %w", name, err)
 	}
@@ -173,15 +173,21 @@ func Ports(index int) ([]string, error) {
 
 // Links are all links of the engine's namespace.
 func Links() ([]netlink.Link, error) {
+	links, err := whole(netlink.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	return links, nil
+}
+
+// whole asks again for a list that changed while the kernel told it, as it does
+// all the time while many containers start or end.
+func whole[T any](list func() ([]T, error)) ([]T, error) {
 	for {
-		links, err := netlink.LinkList()
-		if errors.Is(err, netlink.ErrDumpInterrupted) {
-			continue // links came or went meanwhile
+		all, err := list()
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return all, err
 		}
-		if err != nil {
-			return nil, fmt.Errorf("list links: %w", err)
-		}
-		return links, nil
 	}
 }
 

@@ -179,7 +179,7 @@ func defaultLink(family int) (string, error) {
 	if noRoute(err) {
 		return "", nil
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return "", fmt.Errorf("list routes: %w", err)
 	}
 	for _, r := range routes {
