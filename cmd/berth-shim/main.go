@@ -19,6 +19,7 @@ import (
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/shim/supervisor"
 	"github.com/berth-containers/berth/internal/sys/cgroup"
+	"github.com/berth-containers/berth/internal/sys/resident"
 	"github.com/berth-containers/berth/internal/version"
 )
 
@@ -66,6 +67,9 @@ func run(args []string) error {
 		return err
 	}
 	handleSignals(server, log)
+	if err := resident.DropText(); err != nil {
+		log.Info("what only the start needed stays in memory", "error", err)
+	}
 	if err := server.Serve(); err != nil || *cgroupParent == "" {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	containerdlog "github.com/containerd/log"
 	"github.com/spf13/pflag"
 
+	"github.com/berth-containers/berth/internal/sys/resident"
 	"github.com/berth-containers/berth/internal/version"
 )
 
@@ -76,6 +77,9 @@ func run(name string, args []string) error {
 	notify("READY=1")
 	// What only the start needed goes back to the system.
 	debug.FreeOSMemory()
+	if err := resident.DropText(); err != nil {
+		log.Info("what only the start needed stays in memory", "error", err)
+	}
 	log.Info("berthd serves the Docker API", "hosts", cfg.Hosts, "version", version.Version)
 
 	for running := true; running; {
