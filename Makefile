@@ -11,7 +11,8 @@ BINARIES := berth berth-buildclient berthd berth-build berth-shim berth-runtime 
 # benchmark measures against.
 DEMO_PACKAGES  := busybox-static docker-registry iproute2 curl ca-certificates
 # (The race detector links with gcc.)
-TEST_PACKAGES  := $(DEMO_PACKAGES) gcc libc6-dev skopeo umoci docker-cli python3 qemu-system-x86 kmod docker.io podman runc criu uidmap buildah git
+TEST_PACKAGES  := $(DEMO_PACKAGES) gcc libc6-dev skopeo umoci docker-cli python3 qemu-system-x86 kmod docker.io podman runc criu uidmap buildah git \
+                  docker-compose python3-docker nginx-light postgresql-15 redis-server
 BENCH_PACKAGES := $(TEST_PACKAGES) netavark crun iptables
 
 .PHONY: all build test lint demo bench soak vm install uninstall clean packages-demo packages-test packages-bench
@@ -33,6 +34,14 @@ bin/docker-buildx: test/tools/go.sum
 bin/buildkitd: test/tools/go.sum
 	cd test/tools && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../../$@ github.com/moby/buildkit/cmd/buildkitd
 
+# Clients that Debian does not have (test/e2e/clients): today's compose, a user of
+# testcontainers, and what stands in for its reaper.
+bin/docker-compose: test/tools/go.sum
+	cd test/tools && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../../$@ github.com/docker/compose/v5/cmd
+
+bin/testcontainers bin/reaper: bin/%: test/tools/go.sum $(wildcard test/tools/*/*.go)
+	cd test/tools && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../../$@ ./$*
+
 packages-demo packages-test packages-bench: packages-%:
 	@hack/packages $(if $(filter demo,$*),$(DEMO_PACKAGES),$(if $(filter test,$*),$(TEST_PACKAGES),$(BENCH_PACKAGES)))
 
@@ -43,7 +52,7 @@ lint:
 	bash -n hack/* .ci/run
 
 # -p 1: the black-box packages each look at the whole machine for leaks.
-test: packages-test build lint bin/kernel/vmlinuz bin/docker-buildx
+test: packages-test build lint bin/kernel/vmlinuz $(addprefix bin/,docker-buildx docker-compose testcontainers reaper)
 	BERTH_BIN=$(CURDIR)/bin CGO_ENABLED=1 go test -race -timeout 20m ./internal/... ./cmd/...
 	BERTH_BIN=$(CURDIR)/bin BERTH_KERNEL=$(CURDIR)/bin/kernel go test -p 1 -count=1 -timeout 20m ./test/...
 
