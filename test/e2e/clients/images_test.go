@@ -29,7 +29,7 @@ func stackImages(t *testing.T, e *harness.Engine) {
 		"VOLUME /var/lib/postgresql/data", "EXPOSE 5432", "STOPSIGNAL SIGINT")
 	image(t, e, "stack-app", []string{"/usr/bin/redis-cli", postgres + "psql"}, map[string]string{
 		"www/cgi-bin/page": read(t, "testdata/stack/page"),
-	}, `CMD ["httpd", "-f", "-v", "-h", "/www", "-p", "8080"]`, "ENV PATH="+postgres+":/usr/bin:/bin", "EXPOSE 8080")
+	}, `CMD ["httpd", "-f", "-vv", "-h", "/www", "-p", "8080"]`, "ENV PATH="+postgres+":/usr/bin:/bin", "EXPOSE 8080")
 }
 
 func read(t *testing.T, path string) string {

@@ -123,6 +123,7 @@ func (p *project) scale() {
 	p.t.Helper()
 	p.ok("up", "-d", "--scale", "app=3")
 	follow := p.command("logs", "-f", "app")
+	follow.Env = append(follow.Env, "PYTHONUNBUFFERED=1")
 	out, err := follow.StdoutPipe()
 	if err != nil {
 		p.t.Fatal(err)

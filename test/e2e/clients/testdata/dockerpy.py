@@ -185,7 +185,7 @@ def networks():
 @case
 def events():
     since = int(time.time()) - 1
-    stream = client.events(decode=True, since=since, filters={"type": "container", "event": ["create", "start", "die", "destroy"]})
+    stream = client.events(decode=True, since=since, filters={"type": "container", "label": "case=events", "event": ["create", "start", "die", "destroy"]})
     seen = []
 
     def listen():
@@ -196,7 +196,7 @@ def events():
 
     t = threading.Thread(target=listen)
     t.start()
-    client.containers.run("busybox", "true", remove=True)
+    client.containers.run("busybox", "true", labels={"case": "events"}, remove=True)
     t.join(30)
     stream.close()
     assert seen == ["create", "start", "die", "destroy"], seen
