@@ -36,7 +36,7 @@ func (c recovery) run(ctx context.Context) error {
 	all := c.records.All()
 	for _, r := range all {
 		c.lives.Add(r.ID)
-		c.storage.Adopt(ctx, r)
+		c.storage.Adopt(r)
 	}
 	over := c.adopt(all, running)
 	c.storage.Tidy(func(id string) bool { r := c.records.Get(id); return r != nil && r.State.Status.Alive() },

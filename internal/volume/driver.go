@@ -90,13 +90,32 @@ func (s *Store) Mount(ctx context.Context, name, user string) error {
 	if err != nil {
 		return fmt.Errorf("error while mounting volume '%s': %w", v.Path, err)
 	}
+	s.hold(name, user)
+	return nil
+}
+
+func (s *Store) hold(name, user string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.holders[name] == nil {
 		s.holders[name] = map[string]bool{}
 	}
 	s.holders[name][user] = true
-	return nil
+}
+
+// Keep notes a user who has had the volume mounted since before this engine. It
+// mounts nothing: after a restart of the machine a server may not answer, and the
+// user is not there.
+func (s *Store) Keep(name, user string) error {
+	v, err := s.Get(name)
+	if err != nil || !v.Mounted() {
+		return err
+	}
+	there, err := mount.IsPoint(v.Path)
+	if err == nil && there {
+		s.hold(name, user)
+	}
+	return err
 }
 
 // Unmount ends the use; the last one unmounts the filesystem.

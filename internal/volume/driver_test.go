@@ -111,7 +111,9 @@ func TestMountedWhileUsed(t *testing.T) {
 				t.Error("it is not mounted for b")
 			}
 			s = open(t, root) // another engine, to which b is told
-			use("b")
+			if err := s.Keep("vol", "b"); err != nil {
+				t.Fatal(err)
+			}
 			s.Tidy()
 			if !isPoint(t, v) {
 				t.Error("it is not mounted after a restart")

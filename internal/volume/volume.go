@@ -122,6 +122,9 @@ func (s *Store) read(dir string, v *Volume) error {
 
 // CheckName returns InvalidArgument, in Docker's words, for a name that is none.
 func CheckName(name string) error {
+	if len(name) == 1 {
+		return errdefs.ErrInvalidArgument.WithMessage("volume name is too short, names should be at least two alphanumeric characters")
+	}
 	if !regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`).MatchString(name) {
 		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("%q includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path", name))
 	}
@@ -142,10 +145,10 @@ func (s *Store) Create(r Request) (v Volume, created bool, err error) {
 }
 
 func check(r Request) error {
-	if err := CheckName(r.Name); err != nil {
+	if err := CheckDriver(r.Driver); err != nil {
 		return err
 	}
-	if err := CheckDriver(r.Driver); err != nil {
+	if err := CheckName(r.Name); err != nil {
 		return err
 	}
 	return CheckOptions(r.Options)

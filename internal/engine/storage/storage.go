@@ -130,11 +130,11 @@ func source(p mounts.Plan) error {
 	return nil
 }
 
-// aroundRoot has a bind that shows the engine's own data follow the unmounts
+// aroundRoot has a bind that shows the engine's own data, or a part of it, follow the unmounts
 // there: a filesystem would stay in use otherwise.
 func (s *Store) aroundRoot(p *mounts.Plan) error {
-	base := strings.TrimSuffix(p.Source, "/") + "/"
-	if !strings.HasPrefix(s.DataRoot+"/", base) || p.Bind != nil && p.Bind.NonRecursive {
+	source, root := strings.TrimSuffix(p.Source, "/")+"/", s.DataRoot+"/"
+	if !strings.HasPrefix(root, source) && !strings.HasPrefix(source, root) || p.Bind != nil && p.Bind.NonRecursive {
 		return nil
 	}
 	switch p.Propagation {
@@ -180,14 +180,14 @@ func OwnerOf(key string) string {
 }
 
 // Adopt notes what a container uses that an earlier engine made.
-func (s *Store) Adopt(ctx context.Context, r *container.Record) {
+func (s *Store) Adopt(r *container.Record) {
 	for i, m := range r.AllMounts() {
 		if m.Type != mount.TypeVolume {
 			continue
 		}
 		_, _, err := s.volumes.Acquire(volume.Request{Name: m.Name}, r.ID)
 		if err == nil && r.State.Status.Alive() && i < len(r.Mounts) {
-			err = s.volumes.Mount(ctx, m.Name, r.ID)
+			err = s.volumes.Keep(m.Name, r.ID)
 		}
 		if err != nil {
 			s.Log.Warn("find a container's volume", "container", r.Name, "volume", m.Name, "error", err)
