@@ -55,10 +55,22 @@ func run() error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	// The libraries log what they also return.
 	logrus.SetOutput(io.Discard)
+	if len(os.Args) != 2 {
+		return errors.New("the engine starts this program at the first build; build with berth build or docker build")
+	}
+	// The next engine waits until it is free.
+	lock, err := filelock.Take(filepath.Join(os.Args[1], "lock"))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if _, err := lock.WriteString(strconv.Itoa(os.Getpid())); err != nil {
+		return err
+	}
 	gone := make(chan struct{})
 	l, conn, err := inherited(gone)
 	if err != nil {
-		return fmt.Errorf("%w; the engine starts this program, see docker build", err)
+		return err
 	}
 	defer conn.Close()
 	signals := make(chan os.Signal, 1)
@@ -71,14 +83,6 @@ func run() error {
 	setup, err := calls.Call[calls.Setup](start, conn, calls.Hello, struct{}{})
 	if err != nil {
 		return fmt.Errorf("ask the engine: %w", err)
-	}
-	lock, err := filelock.Take(filepath.Join(setup.State, "lock"))
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	if _, err := lock.WriteString(strconv.Itoa(os.Getpid())); err != nil {
-		return err
 	}
 	if err := os.Setenv("TMPDIR", setup.State); err != nil {
 		return err

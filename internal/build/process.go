@@ -81,7 +81,7 @@ func (b *Builder) start(ctx context.Context) (*process, error) {
 		return nil, fmt.Errorf("start the builder: %w", err)
 	}
 	defer theirs.Close()
-	p.cmd = exec.Command(b.cfg.Binary)
+	p.cmd = exec.Command(b.cfg.Binary, b.cfg.Setup.State)
 	p.cmd.Dir = "/"
 	p.cmd.Env = environment()
 	p.cmd.Stderr = os.Stderr

@@ -146,8 +146,20 @@ func (e *Executor) prepare(ctx context.Context, id string, s *step, root bk.Moun
 	}
 	undo.add(func() error { done(); return nil })
 	spec.Root.Path, spec.Process.Terminal = s.rootfs, meta.Tty
+	boundPids(spec)
 	s.spec = spec
 	return nil
+}
+
+// maxPids is what one that forks for ever comes to.
+const maxPids = 1 << 14
+
+func boundPids(s *specs.Spec) {
+	if s.Linux.Resources == nil {
+		s.Linux.Resources = &specs.LinuxResources{}
+	}
+	limit := int64(maxPids)
+	s.Linux.Resources.Pids = &specs.LinuxPids{Limit: &limit}
 }
 
 // mountRoot mounts the step's root filesystem, in the builder's namespace.

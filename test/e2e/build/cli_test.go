@@ -218,7 +218,7 @@ func (u user) interrupt(t *testing.T) {
 		}
 		out.Write(buffer[:n])
 	}
-	if harness.Find("sleep", "4711") == 0 {
+	if !harness.Await(func() bool { return harness.Find("sleep", "4711") != 0 }) {
 		t.Error("the step does not run")
 	}
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
