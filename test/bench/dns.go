@@ -46,25 +46,25 @@ func names(s *system) (figures []float64, err error) {
 	defer ns.Close()
 	rest := time.NewTimer(restAfterNetworks)
 	<-rest.C
-	for _, load := range []struct{ sockets, window int }{{1, 1}, {askers, askAtOnce}} {
-		rate, err := answers(ns, load.sockets, load.window)
-		if err != nil {
-			return nil, err
-		}
-		figures = append(figures, rate)
+	one, _, err := answers(ns, 1, 1)
+	if err != nil {
+		return nil, err
 	}
-	return figures, nil
+	before := s.processor()
+	many, count, err := answers(ns, askers, askAtOnce)
+	each := float64((s.processor() - before).Microseconds()) / float64(max(count, 1))
+	return []float64{one, many, each}, err
 }
 
-// answers is how many come per second.
-func answers(ns *os.File, sockets, window int) (float64, error) {
+// answers is how many come, and per second.
+func answers(ns *os.File, sockets, window int) (rate float64, sum int64, err error) {
 	var conns []net.Conn
 	defer func() {
 		for _, c := range conns {
 			c.Close()
 		}
 	}()
-	err := netns.Do(ns, func() error {
+	err = netns.Do(ns, func() error {
 		for range sockets {
 			c, err := net.Dial("udp4", "127.0.0.11:53")
 			if err != nil {
@@ -75,13 +75,13 @@ func answers(ns *os.File, sockets, window int) (float64, error) {
 		return nil
 	})
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	question := dnsmessage.Message{Header: dnsmessage.Header{ID: 1, RecursionDesired: true},
 		Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName("asked."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}}}
 	raw, err := question.Pack()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	var work sync.WaitGroup
 	var count atomic.Int64
@@ -95,7 +95,7 @@ func answers(ns *os.File, sockets, window int) (float64, error) {
 	for e := range errs {
 		err = errors.Join(err, e)
 	}
-	return float64(count.Load()) / time.Since(began).Seconds(), err
+	return float64(count.Load()) / time.Since(began).Seconds(), count.Load(), err
 }
 
 // ask keeps a number of questions open. It sends and receives many by one system

@@ -36,7 +36,8 @@ func rows(crowd int) []row {
 		one("exec", "ms", beside(timed("exec", "beside", "true"))),
 		one("version", "ms", timed("version")),
 		one("ps, one container", "ms", beside(timed("ps"))),
-		{[]line{{"names: answers, one at a time", "per second"}, {"names: answers, 64 at once", "per second"}}, 5, names},
+		{[]line{{"names: answers, one at a time", "per second"}, {"names: answers, 64 at once", "per second"},
+			{"names: processor time of the engine", "µs each"}}, 5, names},
 		{[]line{{"many: run -d, 8 at a time", "containers/s"}, {"many: memory per idle container", "MiB PSS"}, {"many: rm -f of all", "ms"}},
 			2, func(s *system) ([]float64, error) { return many(s, crowd) }},
 		{[]line{{"logs: 500 MiB of lines written", "MiB/s"}, {"logs: processors' time for it", "s"}, {"logs: read back", "MiB/s"}, {"logs: the last line", "ms"}}, 2, talkative},
@@ -122,13 +123,7 @@ func many(s *system, count int) ([]float64, error) {
 // that is not a container's own, in MiB.
 func pss(s *system) float64 {
 	var kib float64
-	for _, pid := range harness.Processes() {
-		dir := filepath.Join("/proc", strconv.Itoa(pid))
-		cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
-		args := strings.ReplaceAll(string(cmdline), "\x00", " ")
-		if !strings.Contains(args, s.root) || strings.Contains(args, "test/bench") {
-			continue
-		}
+	for _, dir := range s.processes() {
 		rollup, _ := os.ReadFile(filepath.Join(dir, "smaps_rollup"))
 		for line := range strings.Lines(string(rollup)) {
 			if f := strings.Fields(line); len(f) > 1 && f[0] == "Pss:" {
@@ -138,4 +133,33 @@ func pss(s *system) float64 {
 		}
 	}
 	return kib / 1024
+}
+
+// processes are the folders in /proc of a system's own.
+func (s *system) processes() (dirs []string) {
+	for _, pid := range harness.Processes() {
+		dir := filepath.Join("/proc", strconv.Itoa(pid))
+		cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+		args := strings.ReplaceAll(string(cmdline), "\x00", " ")
+		if strings.Contains(args, s.root) && !strings.Contains(args, "test/bench") {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// tick is the unit of processor time in /proc.
+const tick = 10 * time.Millisecond
+
+// processor is the time that a system's own processes have had.
+func (s *system) processor() (sum time.Duration) {
+	for _, dir := range s.processes() {
+		stat, _ := os.ReadFile(filepath.Join(dir, "stat"))
+		f := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		for i := 11; i <= 12 && i < len(f); i++ {
+			n, _ := strconv.Atoi(f[i])
+			sum += time.Duration(n) * tick
+		}
+	}
+	return sum
 }
