@@ -28,7 +28,22 @@ type Batch struct {
 	answers []answer
 	outIovs []unix.Iovec
 	outHead []mmsghdr
+	control []segment
+	counts  []int // of answers in each message
+	single  bool  // the kernel does not cut
 }
+
+// segment is the control message that has the kernel cut what it is given into
+// datagrams of one size (UDP_SEGMENT, Linux 4.18): a peer that asks much at once
+// is answered for the price of one.
+type segment struct {
+	unix.Cmsghdr
+	bytes uint16
+	_     [6]byte
+}
+
+// mostSegments the kernel makes of one message, and mostSegmented bytes.
+const mostSegments, mostSegmented = 64, 60_000
 
 type answer struct{ to, from, end int }
 
@@ -37,7 +52,7 @@ func NewBatch(count, size int) *Batch {
 	b := &Batch{
 		size: size, in: make([]byte, count*size), peers: make([]unix.RawSockaddrInet4, count),
 		iovs: make([]unix.Iovec, count), heads: make([]mmsghdr, count),
-		outIovs: make([]unix.Iovec, count), outHead: make([]mmsghdr, count),
+		outIovs: make([]unix.Iovec, count), outHead: make([]mmsghdr, count), control: make([]segment, count),
 		answers: make([]answer, 0, count),
 	}
 	for i := range b.heads {
@@ -103,26 +118,55 @@ func (b *Batch) Send(s *Socket) error {
 	if len(b.answers) == 0 {
 		return nil
 	}
-	for n, a := range b.answers {
-		b.outIovs[n] = unix.Iovec{Base: &b.out[a.from]}
-		b.outIovs[n].SetLen(a.end - a.from)
-		h := &b.outHead[n].hdr
-		h.Name, h.Namelen, h.Iov = (*byte)(unsafe.Pointer(&b.peers[a.to])), unix.SizeofSockaddrInet4, &b.outIovs[n]
-		h.SetIovlen(1)
-	}
 	return s.do(func(fd int) error {
-		for left := b.outHead[:len(b.answers)]; len(left) > 0; {
-			n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&left[0])), uintptr(len(left)), unix.MSG_DONTWAIT, 0, 0)
+		for left := b.answers; len(left) > 0; {
+			messages, counts := b.pack(left)
+			n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), unix.MSG_DONTWAIT, 0, 0)
 			switch {
 			case errno == unix.EINTR:
 				continue
 			case errno == unix.EBADF || errno == unix.ENOTSOCK:
 				return errno
+			case errno != 0 && counts[0] > 1 && (errno == unix.EINVAL || errno == unix.EIO):
+				b.single = true
+				continue
 			case errno != 0:
 				n = 1 // this peer's own fault: it is gone, or takes nothing
 			}
-			left = left[n:]
+			for _, count := range counts[:n] {
+				left = left[count:]
+			}
 		}
 		return nil
 	})
+}
+
+// pack makes messages of answers, and says of how many each is: those that follow
+// each other, go to one peer and have one size are one message.
+func (b *Batch) pack(answers []answer) (messages []mmsghdr, counts []int) {
+	b.counts = b.counts[:0]
+	for len(answers) > 0 {
+		first, n := answers[0], 1
+		size := first.end - first.from
+		for n < len(answers) && !b.single && n < mostSegments && (n+1)*size <= mostSegmented &&
+			answers[n].end-answers[n].from == size && b.peers[answers[n].to] == b.peers[first.to] {
+			n++
+		}
+		i := len(b.counts)
+		b.outIovs[i] = unix.Iovec{Base: &b.out[first.from]}
+		b.outIovs[i].SetLen(n * size)
+		h := &b.outHead[i].hdr
+		*h = unix.Msghdr{Name: (*byte)(unsafe.Pointer(&b.peers[first.to])), Namelen: unix.SizeofSockaddrInet4, Iov: &b.outIovs[i]}
+		h.SetIovlen(1)
+		if n > 1 {
+			c := &b.control[i]
+			c.Level, c.Type, c.bytes = unix.SOL_UDP, unix.UDP_SEGMENT, uint16(size)
+			c.SetLen(unix.CmsgLen(2))
+			h.Control = (*byte)(unsafe.Pointer(c))
+			h.SetControllen(int(unsafe.Sizeof(*c)))
+		}
+		b.counts = append(b.counts, n)
+		answers = answers[n:]
+	}
+	return b.outHead[:len(b.counts)], b.counts
 }

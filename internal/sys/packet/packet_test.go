@@ -159,3 +159,49 @@ func TestAdopt(t *testing.T) {
 		t.Error("the file is open")
 	}
 }
+
+// Answers to one peer of one size come as they would one by one.
+func TestBatchOfOnePeer(t *testing.T) {
+	for _, single := range []bool{false, true} {
+		s, at := open(t, ListenUDP)
+		c, err := net.Dial("udp4", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(30 * time.Second))
+		var want []string
+		for i := range 20 {
+			text := fmt.Sprintf("%02d", i)
+			if i%7 == 3 {
+				text += " is longer"
+			}
+			want = append(want, text)
+			if _, err := c.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b := NewBatch(32, 64)
+		b.single = single
+		n, err := b.Receive(s)
+		if n != len(want) || err != nil {
+			t.Fatal(n, err)
+		}
+		for i := range n {
+			p, _ := b.Packet(i)
+			b.Answer(i, append(b.Out(), p...))
+		}
+		if messages, _ := b.pack(b.answers); single != (len(messages) == n) {
+			t.Errorf("%d messages of %d answers", len(messages), n)
+		}
+		if err := b.Send(s); err != nil || b.single != single {
+			t.Error(err, b.single)
+		}
+		buffer := make([]byte, 64)
+		for _, w := range want {
+			if n, err := c.Read(buffer); err != nil || string(buffer[:n]) != w {
+				t.Errorf("%q, %v, want %q", buffer[:n], err, w)
+			}
+		}
+	}
+}
