@@ -180,7 +180,7 @@ func TestLookingIntoImages(t *testing.T) {
 		}
 	}
 	for _, search := range []func(...string) harness.Result{e.Berth, e.Docker} {
-		if r := search("search", "busybox"); r.Code != 1 || !strings.Contains(r.Err, "Berth does not search") {
+		if r := search("search", "busybox"); r.Code != 1 || !strings.Contains(r.Err, "is the registry index.docker.io up and reachable from here?") {
 			t.Errorf("search: %+v", r)
 		}
 	}

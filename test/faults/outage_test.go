@@ -88,7 +88,7 @@ func TestLogDriversOverOutage(t *testing.T) {
 			t.Errorf("%s: %+v", driver, r)
 		}
 	}
-	if r := e.Berth("logs", "none"); r.Code == 0 || !strings.Contains(r.Err, "none") {
+	if r := e.Berth("logs", "none"); r.Code == 0 || !strings.Contains(r.Err, "does not support reading") {
 		t.Errorf("logs without a log: %+v", r)
 	}
 }
