@@ -41,12 +41,12 @@ func (s streams) mayExec(ref string) (*container.Record, error) {
 
 // ExecCreate prepares a process in a running container.
 func (s streams) ExecCreate(_ context.Context, ref string, q api.ExecCreateRequest) (string, error) {
+	if len(q.Cmd) == 0 || q.Cmd[0] == "" {
+		return "", errdefs.ErrInvalidArgument.WithMessage("No exec command specified")
+	}
 	r, err := s.mayExec(ref)
 	if err != nil {
 		return "", err
-	}
-	if len(q.Cmd) == 0 || q.Cmd[0] == "" {
-		return "", errdefs.ErrInvalidArgument.WithMessage("no exec command specified")
 	}
 	e := s.execs.New(r.ID, q)
 	s.tellExec(r, events.ActionExecCreate, e)

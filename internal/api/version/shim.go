@@ -25,6 +25,7 @@ var shims = []shim{
 	{"1.52", ops("ImageInspect"), each(fill("Parent", ""), fill("Comment", ""), fill("DockerVersion", ""), fill("Author", ""))},
 	{"1.52", ops("ImageInspect"), at("Config", each(fill("Cmd", nil), fill("Entrypoint", nil), fill("Env", nil), fill("Labels", nil),
 		fill("OnBuild", nil), fill("User", ""), fill("Volumes", nil), fill("WorkingDir", "")))},
+	{"1.52", ops("ContainerInspect"), drop("Storage")},
 	{"1.52", ops("NetworkInspect"), drop("Status")},
 	{"1.51", ops("ImageList"), set("Containers", -1)},
 	{"1.50", ops("ImageInspect"), at("Config", each(fill("Hostname", ""), fill("Domainname", ""), fill("AttachStdin", false),
@@ -34,11 +35,14 @@ var shims = []shim{
 	{"1.49", ops("SystemInfo"), addExpectedCommits},
 	{"1.48", ops("ContainerList", "ContainerInspect"), drop("ImageManifestDescriptor")},
 	{"1.48", ops("ImageList", "ImageInspect"), drop("Descriptor", "Manifests")},
+	{"1.48", ops("ContainerList", "ContainerInspect"), endpoints(drop("GwPriority"))},
 	{"1.46", ops("SystemInfo"), drop("Containerd")},
 	{"1.46", ops("ContainerList"), at("HostConfig", drop("Annotations"))},
 	{"1.45", ops("ContainerInspect"), addShortAlias},
 	{"1.44", ops("ImageList", "ImageInspect"), addVirtualSize},
 	{"1.44", ops("SystemDataUsage"), all("Images", addVirtualSize)},
+	{"1.44", ops("ContainerList", "ContainerInspect"), endpoints(drop("DNSNames"))},
+	{"1.42", ops("ContainerInspect"), at("HostConfig", fill("KernelMemory", 0))},
 	{"1.42", ops("SystemInfo"), each(fill("ClusterStore", ""), fill("ClusterAdvertise", ""))},
 }
 
@@ -96,6 +100,17 @@ func at(field string, change func(object)) func(object) {
 			change(inner)
 		}
 	}
+}
+
+// endpoints changes what is said of a container's place in each network.
+func endpoints(change func(object)) func(object) {
+	return at("NetworkSettings", at("Networks", func(networks object) {
+		for _, n := range networks {
+			if inner, ok := n.(object); ok {
+				change(inner)
+			}
+		}
+	}))
 }
 
 // all changes the objects in the list in field.

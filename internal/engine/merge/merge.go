@@ -5,6 +5,7 @@ package merge
 import (
 	"fmt"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -87,6 +88,9 @@ func union[K comparable](a, b map[K]struct{}) map[K]struct{} {
 // mergeEnv puts the user's variables before those of the image that the user
 // does not set.
 func mergeEnv(user, image []string) []string {
+	if len(user) == 0 {
+		return image
+	}
 	env := slices.Clone(user)
 	set := map[string]bool{}
 	for _, e := range user {
@@ -218,6 +222,13 @@ func HostConfig(user *container.HostConfig, cgroupV2 bool) *container.HostConfig
 	if h.PortBindings == nil {
 		h.PortBindings = network.PortMap{}
 	}
+	// How clients say that they leave it to the kernel.
+	if s := h.MemorySwappiness; s != nil && *s == -1 {
+		h.MemorySwappiness = nil
+	}
+	if l := h.PidsLimit; l != nil && *l <= 0 {
+		h.PidsLimit = nil
+	}
 	// Docker's swap default: as much again as memory.
 	if h.Memory > 0 && h.MemorySwap == 0 {
 		h.MemorySwap = 2 * h.Memory
@@ -259,7 +270,10 @@ func CheckHostConfig(h *container.HostConfig, c *container.Config) error {
 		return err
 	}
 	if h.UTSMode.IsHost() && c.Hostname != "" {
-		return invalid("conflicting options: hostname and the UTS mode")
+		// What inspect says of such a container may be asked for again.
+		if name, err := os.Hostname(); err != nil || c.Hostname != name {
+			return invalid("conflicting options: hostname and the UTS mode")
+		}
 	}
 	if h.NetworkMode.IsContainer() {
 		return checkJoined(h, c)

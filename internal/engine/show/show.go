@@ -3,6 +3,7 @@
 package show
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,6 +73,7 @@ func hostConfig(h *api.HostConfig) *api.HostConfig {
 		return nil
 	}
 	shown := *h
+	shown.Runtime = cmp.Or(h.Runtime, "berth")
 	shown.MaskedPaths, shown.ReadonlyPaths = spec.HiddenPaths(h)
 	return &shown
 }
@@ -206,16 +208,19 @@ func Inspect(r *container.Record, f Facts) api.InspectResponse {
 	}
 	i := api.InspectResponse{
 		ID: r.ID, Created: r.Created.Format(time.RFC3339Nano), Path: program, Args: args, State: state(r.State, f.Health), Image: image,
-		ResolvConfPath: f.Dir + "/resolv.conf", HostnamePath: f.Dir + "/hostname", HostsPath: f.Dir + "/hosts", LogPath: f.LogPath,
-		Name: "/" + r.Name, RestartCount: r.RestartCount, Driver: Driver, Platform: "linux", ExecIDs: f.ExecIDs, HostConfig: hostConfig(r.HostConfig),
+		LogPath: f.LogPath,
+		Name:    "/" + r.Name, RestartCount: r.RestartCount, Driver: Driver, Platform: "linux", ExecIDs: f.ExecIDs, HostConfig: hostConfig(r.HostConfig),
 		Mounts: Mounts(r), Config: config(r), SizeRw: f.SizeRw, SizeRootFs: f.SizeRootFs,
 		Storage:         &storage.Storage{RootFS: &storage.RootFSStorage{Snapshot: &storage.RootFSStorageSnapshot{Name: Driver}}},
 		NetworkSettings: &api.NetworkSettings{Ports: PortMap(r), Networks: attached(r)},
 		GraphDriver:     graph(f.Rootfs),
 		AppArmorProfile: f.AppArmor,
 	}
+	if !r.State.StartedAt.IsZero() { // they are written by each start
+		i.ResolvConfPath, i.HostnamePath, i.HostsPath = f.Dir+"/resolv.conf", f.Dir+"/hostname", f.Dir+"/hosts"
+	}
 	if len(r.HostConfig.Links) > 0 {
-		h := *r.HostConfig
+		h := *i.HostConfig
 		h.Links = networks.ShownLinks(r)
 		i.HostConfig = &h
 	}
