@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/build"
@@ -22,15 +24,11 @@ import (
 // connection that the builder takes over is carried until either side ends; an
 // error means that nothing was answered.
 func (b *Builder) Forward(w http.ResponseWriter, r *http.Request, path string) error {
-	p, release, err := b.acquire(r.Context())
+	conn, release, err := b.reach(r.Context())
 	if err != nil {
 		return err
 	}
 	defer release()
-	conn, err := dial(r.Context(), p)
-	if err != nil {
-		return err
-	}
 	defer conn.Close()
 	// The client that goes away ends what it asked for.
 	defer context.AfterFunc(r.Context(), func() { conn.Close() })()
@@ -59,17 +57,37 @@ func (b *Builder) Forward(w http.ResponseWriter, r *http.Request, path string) e
 	return copyFlushed(w, resp.Body)
 }
 
+// reach connects with the builder. One that has died and whose remains are being
+// taken away has got nothing of the request yet: the next one may have it.
+func (b *Builder) reach(ctx context.Context) (net.Conn, func(), error) {
+	for try := 0; ; try++ {
+		p, release, err := b.acquire(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		conn, err := dial(ctx, p)
+		if err == nil {
+			return conn, release, nil
+		}
+		release()
+		if try > 0 || !errors.Is(err, syscall.ECONNREFUSED) {
+			return nil, nil, lost(err)
+		}
+		select {
+		case <-p.done:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
 func lost(err error) error {
 	return errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("the builder died; try again, what was built before is kept (%v)", err))
 }
 
 func dial(ctx context.Context, p *process) (net.Conn, error) {
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", p.socket)
-	if err != nil {
-		return nil, lost(err)
-	}
-	return conn, nil
+	return d.DialContext(ctx, "unix", p.socket)
 }
 
 // copyFlushed passes on what comes as it comes.

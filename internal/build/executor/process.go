@@ -141,14 +141,26 @@ func newStreams(p bk.ProcessInfo) (_ *streams, err error) {
 	if p.Stdin == nil {
 		s.theirs[0], err = os.Open(os.DevNull)
 	} else {
-		s.theirs[0], s.in, err = os.Pipe()
+		s.theirs[0], s.in, err = pipe(false, true)
 	}
 	for i := 1; i < 3 && err == nil; i++ {
 		var ours *os.File
-		ours, s.theirs[i], err = os.Pipe()
+		ours, s.theirs[i], err = pipe(true, false)
 		s.out = append(s.out, ours)
 	}
 	return s, err
+}
+
+// pipe makes a pipe of which the polled end is ours. The other must block, or a
+// program that writes faster than its output is read gets an error for it.
+func pipe(readPolled, writePolled bool) (r, w *os.File, err error) {
+	var fds [2]int
+	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC); err != nil {
+		return nil, nil, fmt.Errorf("make a pipe: %w", err)
+	}
+	err = errors.Join(syscall.SetNonblock(fds[0], readPolled), syscall.SetNonblock(fds[1], writePolled))
+	r, w = os.NewFile(uintptr(fds[0]), "pipe"), os.NewFile(uintptr(fds[1]), "pipe")
+	return r, w, err
 }
 
 // abort closes what is still open.
