@@ -116,7 +116,7 @@ func (n *core) publish(places []place) error {
 		return err
 	}
 	n.flows.Published(m)
-	if len(places) > 0 {
+	if named(places) { // in the default network nobody has a name
 		n.tell(places[0].ContainerID)
 	}
 	return nil
@@ -171,8 +171,10 @@ func (n *Network) Release(_ context.Context, containerID string) error {
 		delete(n.live, p.ID)
 	}
 	n.mu.Unlock()
-	n.names.Set(containerID, nil)
-	n.forget(containerID)
+	if named(places) {
+		n.names.Set(containerID, nil)
+		n.forget(containerID)
+	}
 	m := mappings(places...)
 	err := n.change(n.table.Remove, m)
 	n.flows.Removed(m)
