@@ -84,9 +84,6 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("ask the engine: %w", err)
 	}
-	if err := os.Setenv("TMPDIR", setup.State); err != nil {
-		return err
-	}
 	kit, err := worker.New(ctx, conn, setup)
 	if err != nil {
 		return err

@@ -83,7 +83,8 @@ func (b *Builder) start(ctx context.Context) (*process, error) {
 	defer theirs.Close()
 	p.cmd = exec.Command(b.cfg.Binary, b.cfg.Setup.State)
 	p.cmd.Dir = "/"
-	p.cmd.Env = environment()
+	// What it makes for the moment goes with the directory of its state.
+	p.cmd.Env = append(environment(), "TMPDIR="+b.cfg.Setup.State)
 	p.cmd.Stderr = os.Stderr
 	p.cmd.ExtraFiles = []*os.File{inherited, theirs}
 	// What it mounts is gone with it, however it ends.
@@ -120,7 +121,7 @@ func environment() []string {
 	for _, e := range os.Environ() {
 		name, _, _ := strings.Cut(e, "=")
 		switch strings.ToUpper(name) {
-		case "PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR":
+		case "PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR":
 			env = append(env, e)
 		}
 	}

@@ -30,7 +30,7 @@ func Serve(s *grpc.Server, d depot.Shared) {
 }
 
 // collectAfter lets the many leases that a build lets go of be collected at once.
-const collectAfter = 5 * time.Second
+const collectAfter = time.Second
 
 // owners is the service of leases; one that goes has what it owned collected.
 type owners struct {
