@@ -97,7 +97,7 @@ func (o *options) defineResults(f *pflag.FlagSet, getenv func(string) string) {
 	f.StringArrayVar(&o.attests, "attest", nil, "Attach an attestation (`type=sbom|provenance[,…]`)")
 	f.StringVar(&o.provenance, "provenance", "", "The same as --attest=type=provenance (`true`, false, mode=max, …)")
 	f.StringVar(&o.sbom, "sbom", "", "The same as --attest=type=sbom (`true`, false, generator=…)")
-	f.StringVar(&o.flat, "flat", "", "One layer above the base, or one in all (`own|all`)")
+	f.StringVar(&o.flat, "flat", "", "Make one layer above the base, or one in all (`all`)")
 	f.Lookup("flat").NoOptDefVal = flatOwn
 	f.Var(words{&o.flat, flatOwn}, "squash", "")
 	f.Lookup("squash").NoOptDefVal = "true"

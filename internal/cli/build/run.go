@@ -240,8 +240,8 @@ func (o *options) finish(e *env.Env, p *plan, a *answer, view *tree.View) error 
 		line += " as " + strings.Join(o.tags, ", ")
 	}
 	line += " in " + tree.Duration(view.Elapsed())
-	if saved := a.exporter["berth.flat.saved"]; saved != "" {
-		line += ", " + saved + " smaller by --flat"
+	if saved := view.Said("smaller by "); saved != "" {
+		line += ", " + saved
 	}
 	fmt.Fprintln(e.Err, line)
 	return nil

@@ -105,7 +105,7 @@ func (o *options) exports(stdout io.Writer, terminal bool) ([]client.ExportEntry
 const (
 	exporterEngine = "moby"
 
-	flatOwn, flatAll = "own", "all"
+	flatOwn, flatAll = "true", "all" // the exporters' words
 )
 
 func (o *options) exportAttributes(e client.ExportEntry) error {
@@ -122,12 +122,10 @@ func (o *options) exportAttributes(e client.ExportEntry) error {
 	}
 	switch o.flat {
 	case "", "false":
-	case flatOwn, "true":
-		e.Attrs["flat"] = flatOwn
-	case flatAll:
-		e.Attrs["flat"] = flatAll
+	case flatOwn, flatAll:
+		e.Attrs["flat"] = o.flat
 	default:
-		return fmt.Errorf("invalid value %q for --flat: it takes %s or %s", o.flat, flatOwn, flatAll)
+		return fmt.Errorf("invalid value %q for --flat: it takes nothing or %s", o.flat, flatAll)
 	}
 	if o.reproducible {
 		e.Attrs["rewrite-timestamp"] = "true"

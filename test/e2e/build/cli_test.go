@@ -25,6 +25,7 @@ func TestCommand(t *testing.T) {
 	u := user{e, t.TempDir()}
 	t.Run("faults", u.faults)
 	t.Run("outputs", u.outputs)
+	t.Run("flat", u.flat)
 	t.Run("reproducible", u.reproducible)
 	t.Run("increment", u.increment)
 	t.Run("interrupt", u.interrupt)
@@ -162,6 +163,31 @@ func (u user) outputs(t *testing.T) {
 			t.Errorf("from standard input: %v %s", err, out)
 		}
 	}
+}
+
+// --flat makes one layer above the base, --flat=all one in all.
+func (u user) flat(t *testing.T) {
+	u.put(t, "Dockerfile", "FROM busybox\nRUN head -c 3000000 /dev/zero > /big\nRUN rm /big; echo 1 > /one\nRUN echo 2 > /two\n")
+	base := u.layers("busybox")
+	for flag, want := range map[string]int{"--load": base + 3, "--flat": base + 1, "--flat=all": 1} {
+		out, err := u.command("-t", "flat", flag, ".").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", flag, err, out)
+		}
+		if got := u.layers("flat"); got != want {
+			t.Errorf("%s: %d layers; want %d", flag, got, want)
+		}
+		if flag == "--flat" && !strings.Contains(string(out), "smaller by 3") {
+			t.Errorf("what was saved is not said:\n%s", out)
+		}
+		if got := u.e.OK("run", "--rm", "flat", "cat", "/one", "/two"); got != "1\n2" {
+			t.Errorf("%s: %q", flag, got)
+		}
+	}
+}
+
+func (u user) layers(image string) int {
+	return len(strings.Fields(u.e.OK("image", "inspect", "--format", "{{range .RootFS.Layers}}{{.}} {{end}}", image)))
 }
 
 // Whatever differs, the digest does not.

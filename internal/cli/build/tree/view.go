@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -154,4 +155,16 @@ func (v *View) Failed() *Step {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.model.failed()
+}
+
+// Said is the last of the builder's own steps whose name begins so, or "".
+func (v *View) Said(begin string) string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, s := range slices.Backward(v.model.order) {
+		if s.Stage == "" && strings.HasPrefix(s.Name, begin) {
+			return s.Name
+		}
+	}
+	return ""
 }
