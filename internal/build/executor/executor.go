@@ -147,6 +147,7 @@ func (e *Executor) prepare(ctx context.Context, id string, s *step, root bk.Moun
 	undo.add(func() error { done(); return nil })
 	spec.Root.Path, spec.Process.Terminal = s.rootfs, meta.Tty
 	boundPids(spec)
+	nameLayers(spec)
 	s.spec = spec
 	return nil
 }
