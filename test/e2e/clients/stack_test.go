@@ -168,4 +168,3 @@ func (p *project) isolated() {
 		p.t.Errorf("the application does not find the database by its alias: %s", out)
 	}
 }
-
