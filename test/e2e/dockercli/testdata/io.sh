@@ -1,4 +1,5 @@
-docker run --detach --interactive --name io busybox sh -c 'echo out; echo err >&2; echo two; exec cat'
+docker run --detach --interactive --name io busybox sh -c 'echo out; echo err >&2; until [ -e /go ]; do sleep 0.05; done; echo two; exec cat'
+until docker logs io 2>&1 | grep -q err && docker logs io 2>&1 | grep -q out; do sleep 0.05; done; docker exec io touch /go
 until docker logs io 2>&1 | grep -q two; do sleep 0.05; done
 docker logs io
 docker container logs --tail 1 io
