@@ -6,6 +6,8 @@ package hostspec
 import (
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,7 +36,21 @@ type Host struct {
 
 // This is the host that the engine runs on.
 func This(cdiDirs []string) Host {
-	return Host{CDIDirs: cdiDirs, AppArmor: process.HasAppArmor("/"), Load: apparmor.InstallDefault, Loaded: apparmor.IsLoaded}
+	return Host{CDIDirs: cdiDirs, AppArmor: hasAppArmor(), Load: apparmor.InstallDefault, Loaded: apparmor.IsLoaded}
+}
+
+// hasAppArmor is, as with Docker, whether profiles can be had as well: a kernel that
+// enforces AppArmor may be without securityfs or without the parser, and then its
+// containers run without a profile.
+func hasAppArmor() bool {
+	if !process.HasAppArmor("/") {
+		return false
+	}
+	if _, err := os.Stat("/sys/kernel/security/apparmor/profiles"); err != nil {
+		return false
+	}
+	_, err := exec.LookPath("apparmor_parser")
+	return err == nil
 }
 
 // Build is spec.Build and what the host adds.
