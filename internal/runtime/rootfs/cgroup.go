@@ -3,7 +3,6 @@ package rootfs
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"strings"
 
@@ -138,11 +137,11 @@ func (h hierarchy) new(o options) (int, error) {
 }
 
 func hierarchies() ([]hierarchy, error) {
-	b, err := os.ReadFile("/proc/thread-self/cgroup")
+	text, err := readFile("/proc/thread-self/cgroup")
 	if err != nil {
 		return nil, err
 	}
-	list := parseHierarchies(string(b))
+	list := parseHierarchies(text)
 	if len(list) == 0 {
 		return nil, errors.New("the kernel has no cgroups")
 	}

@@ -3,7 +3,6 @@ package rootfs
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -335,7 +334,4 @@ func source(m specs.Mount) string {
 }
 
 // mountTable is the caller's.
-func mountTable() (string, error) {
-	b, err := os.ReadFile("/proc/thread-self/mountinfo")
-	return string(b), err
-}
+func mountTable() (string, error) { return readFile("/proc/thread-self/mountinfo") }
