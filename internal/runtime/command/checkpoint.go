@@ -142,7 +142,7 @@ func runCheckpoint(e *env, flags *flag.FlagSet, args []string) error {
 func runRestore(e *env, flags *flag.FlagSet, args []string) error {
 	f := newCriuFlags(flags)
 	bundle := stringFlag(flags, "bundle", "b", ".", "directory with config.json")
-	pidFile := flags.String("pid-file", "", "file for the process ID")
+	file := flags.String("pid-file", "", "file for the process ID")
 	detach := boolFlag(flags, "detach", "d", "do not wait for the container")
 	orphans := flags.Bool("no-subreaper", false, "leave orphans of the container to the host's first process")
 	f.value(flags, "lsm-profile", "--lsm-profile", "TYPE:LABEL of the security module")
@@ -177,8 +177,12 @@ func runRestore(e *env, flags *flag.FlagSet, args []string) error {
 	if err := restore(s, o, create.Spec, text); err != nil {
 		return errors.Join(err, e.destroy(s))
 	}
-	if err := writePidFile(*pidFile, s.Process.Pid); err != nil {
-		return errors.Join(err, e.destroy(s))
+	note := pidFile(*file)
+	if err = note.write(s.Process.Pid); err == nil {
+		err = note.show()
+	}
+	if err != nil {
+		return errors.Join(err, note.forget(), e.destroy(s))
 	}
 	if *detach {
 		return nil

@@ -143,14 +143,38 @@ func (e *env) usage(global *flag.FlagSet) {
 	global.PrintDefaults()
 }
 
-func writePidFile(path string, pid int) error {
-	if path == "" {
+// pidFile is the file of --pid-file; empty: none.
+type pidFile string
+
+// beside is where it lies until it is whole and its process is there: its reader
+// may be waiting for it.
+func (p pidFile) beside() string {
+	return filepath.Join(filepath.Dir(string(p)), "."+filepath.Base(string(p)))
+}
+
+func (p pidFile) write(pid int) error {
+	if p == "" {
 		return nil
 	}
-	// Its reader may be waiting for it to appear whole.
-	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
-	if err := os.WriteFile(tmp, fmt.Append(nil, pid), 0o644); err != nil {
+	if err := os.WriteFile(p.beside(), fmt.Append(nil, pid), 0o644); err != nil {
 		return fmt.Errorf("write --pid-file: %w", err)
 	}
-	return os.Rename(tmp, path)
+	return nil
+}
+
+func (p pidFile) show() error {
+	if p == "" {
+		return nil
+	}
+	return os.Rename(p.beside(), string(p))
+}
+
+func (p pidFile) forget() error {
+	if p == "" {
+		return nil
+	}
+	if err := os.Remove(p.beside()); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }

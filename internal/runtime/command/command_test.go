@@ -131,6 +131,21 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// A create that fails when its process was there already leaves no pid file.
+func TestPidFileOfNobody(t *testing.T) {
+	b := newBundle(t, "true")
+	b.edit(func(s *specs.Spec) {
+		s.Mounts = append(s.Mounts, specs.Mount{Destination: "/x", Type: "bind", Source: "/nosuch", Options: []string{"bind"}})
+	})
+	dir := t.TempDir()
+	if out, code := b.run("create", "--bundle", b.dir, "--pid-file", filepath.Join(dir, "pid"), b.id); code == 0 || !strings.Contains(out, "/nosuch") {
+		t.Errorf("%q, code %d", out, code)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left: %v %v", left, err)
+	}
+}
+
 func TestLifecycle(t *testing.T) {
 	// What a create leaves to us must not go to the machine's first process.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {

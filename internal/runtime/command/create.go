@@ -59,20 +59,20 @@ func (e *env) create(id string, f createFlags, gate, detach bool) (_ *made, err 
 		return nil, errors.Join(err, s.Remove())
 	}
 	// What has to do with our side is done while the init makes the container.
-	o.Started = func(pid int) error { return keep(s, pid, text, o.Spec.Hooks != nil) }
+	o.Started = func(pid int) error { return errors.Join(keep(s, pid, text, o.Spec.Hooks != nil), f.note(pid)) }
 	o.HoldMounts = !detach
 	m, err := e.make(s, o, gate)
 	if err != nil {
 		e.poststop(s)
-		return nil, errors.Join(err, s.Remove())
+		return nil, errors.Join(err, f.forget(), s.Remove())
 	}
-	err = f.give(m.Pid, m.Pidfd, m.Console)
+	err = f.give(m.Pidfd, m.Console)
 	if err == nil && s.Creator != nil {
 		s.Creator = nil
 		err = s.Save()
 	}
 	if err != nil {
-		err = errors.Join(err, m.Abort())
+		err = errors.Join(err, f.forget(), m.Abort())
 		e.poststop(s)
 		return nil, errors.Join(err, s.Remove())
 	}

@@ -114,8 +114,11 @@ func (e *env) exec(o runtime.ExecOptions, f execFlags) error {
 		return err
 	}
 	e.log.warnings(p.Warnings)
-	if err := f.give(p.Pid, p.Pidfd, p.Console); err != nil {
-		return errors.Join(err, end(p))
+	if err = f.note(p.Pid); err == nil {
+		err = f.give(p.Pidfd, p.Console)
+	}
+	if err != nil {
+		return errors.Join(err, f.forget(), end(p))
 	}
 	e.code = 0
 	if *f.detach {

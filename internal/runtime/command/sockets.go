@@ -59,8 +59,14 @@ func (h handover) files() (files []*os.File, listen int, err error) {
 	return files, listen, nil
 }
 
-// give tells of the process. The master is nobody's then but the receiver's.
-func (h handover) give(pid int, pidfd, console *os.File) error {
+// note gets ready for give what can be before the process is.
+func (h handover) note(pid int) error { return pidFile(*h.pidFile).write(pid) }
+
+// forget takes back what note did.
+func (h handover) forget() error { return pidFile(*h.pidFile).forget() }
+
+// give tells of the process that was noted. The master is nobody's then but the receiver's.
+func (h handover) give(pidfd, console *os.File) error {
 	if *h.console != "" && console != nil {
 		if err := send(*h.console, "/dev/ptmx", console); err != nil {
 			return fmt.Errorf("send the terminal to --console-socket %s: %w", *h.console, err)
@@ -71,7 +77,7 @@ func (h handover) give(pid int, pidfd, console *os.File) error {
 			return fmt.Errorf("send the pidfd to --pidfd-socket %s: %w", *h.pidfd, err)
 		}
 	}
-	return writePidFile(*h.pidFile, pid)
+	return pidFile(*h.pidFile).show()
 }
 
 // send hands a descriptor to the socket's listener. It expects a blocking one.
