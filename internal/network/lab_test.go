@@ -4,16 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,38 +19,13 @@ import (
 	"github.com/berth-containers/berth/internal/container"
 	"github.com/berth-containers/berth/internal/network/bridge"
 	"github.com/berth-containers/berth/internal/sys/netns"
+	"github.com/berth-containers/berth/internal/sys/netns/netnstest"
 	"github.com/berth-containers/berth/internal/sys/rtnl"
 )
 
 const wait = 30 * time.Second
 
-// TestMain runs the tests in a network namespace of their own: every goroutine
-// of the process is in it.
-func TestMain(m *testing.M) {
-	const inside = "BERTH_NETWORK_TEST"
-	if os.Getenv(inside) != "" {
-		os.Exit(m.Run())
-	}
-	if os.Geteuid() != 0 {
-		fmt.Println("skipped: network namespaces need root")
-		os.Exit(0)
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Args[0] = os.Args[0]
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	err := cmd.Run()
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		os.Exit(exit.ExitCode())
-	case err != nil:
-		slog.Error("run tests in a network namespace", "error", err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
+func TestMain(m *testing.M) { netnstest.Main(m, nil) }
 
 func testConfig(t testing.TB) Config {
 	var b [4]byte

@@ -3,14 +3,12 @@ package dns
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -24,41 +22,13 @@ import (
 	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/network/directory"
 	"github.com/berth-containers/berth/internal/sys/netns"
+	"github.com/berth-containers/berth/internal/sys/netns/netnstest"
 )
 
 const patience = 30 * time.Second
 
-// TestMain runs the tests in a network namespace of their own, which plays the
-// host: its name servers are at 127.0.0.x.
-func TestMain(m *testing.M) {
-	const inside = "BERTH_DNS_TEST"
-	if os.Getenv(inside) != "" {
-		if err := loUp(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(m.Run())
-	}
-	if os.Geteuid() != 0 {
-		fmt.Println("skipped: network namespaces need root")
-		os.Exit(0)
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Args[0] = os.Args[0]
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	err := cmd.Run()
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		os.Exit(exit.ExitCode())
-	case err != nil:
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
+// The namespace of the tests plays the host: its name servers are at 127.0.0.x.
+func TestMain(m *testing.M) { netnstest.Main(m, loUp) }
 
 func loUp() error {
 	lo, err := netlink.LinkByName("lo")

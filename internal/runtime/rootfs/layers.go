@@ -1,7 +1,6 @@
 package rootfs
 
 import (
-	"fmt"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -42,20 +41,7 @@ func (b *Builder) layers(i int, m specs.Mount, o options) error {
 		return err
 	}
 	defer unix.Close(fd)
-	dir, err := mount.IsDir(fd)
-	if err != nil {
-		return err
-	}
-	make := mount.Create
-	if dir {
-		make = mount.Mkdir
-	}
-	target, err := make(b.root, m.Destination)
-	if err != nil {
-		return fmt.Errorf("make mount point: %w", err)
-	}
-	defer unix.Close(target)
-	return b.attach(fd, target, m, dir)
+	return b.place(fd, m)
 }
 
 // stackLayers makes the overlay that the options say, detached, seen through the

@@ -49,6 +49,12 @@ func (b *Builder) bind(i int, m specs.Mount, o options) error {
 		return err
 	}
 	defer unix.Close(fd)
+	return b.place(fd, m)
+}
+
+// place attaches a detached mount at its destination, which is made, as a
+// directory or a file, if it is not there.
+func (b *Builder) place(fd int, m specs.Mount) error {
 	dir, err := mount.IsDir(fd)
 	if err != nil {
 		return err

@@ -23,8 +23,12 @@ func openIn(root int, name string, flags, mode, resolve uint64) (int, error) {
 	if name == "" {
 		name = "."
 	}
-	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Mode: mode,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | resolve}
+	return openAt(root, name, unix.OpenHow{Flags: flags, Mode: mode, Resolve: unix.RESOLVE_IN_ROOT | resolve})
+}
+
+func openAt(root int, name string, how unix.OpenHow) (int, error) {
+	how.Flags |= unix.O_CLOEXEC
+	how.Resolve |= unix.RESOLVE_NO_MAGICLINKS
 	return retry(func() (int, error) {
 		fd, err := unix.Openat2(root, name, &how)
 		if err == unix.EAGAIN { // a rename somewhere made ".." uncertain
@@ -37,14 +41,7 @@ func openIn(root int, name string, flags, mode, resolve uint64) (int, error) {
 // OpenBeneath opens name below the directory root as an O_PATH descriptor. A link
 // that leads out of root, as every absolute one does, is EXDEV.
 func OpenBeneath(root int, name string) (int, error) {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS}
-	return retry(func() (int, error) {
-		fd, err := unix.Openat2(root, name, &how)
-		if err == unix.EAGAIN {
-			err = unix.EINTR
-		}
-		return fd, err
-	})
+	return openAt(root, name, unix.OpenHow{Flags: unix.O_PATH, Resolve: unix.RESOLVE_BENEATH})
 }
 
 // Mkdir makes the directory name and those above it below root, unless they

@@ -59,12 +59,12 @@ func Unmount(target string, lazy bool) error {
 
 // Points lists the places where file systems with this source are mounted.
 func Points(source string) (map[string]bool, error) {
-	table, err := os.ReadFile("/proc/self/mountinfo")
+	table, err := mountTable()
 	if err != nil {
 		return nil, fmt.Errorf("list mounts: %w", err)
 	}
 	places := map[string]bool{}
-	for line := range strings.Lines(string(table)) {
+	for line := range strings.Lines(table) {
 		before, after, ok := strings.Cut(line, " - ")
 		fields, rest := strings.Fields(before), strings.Fields(after)
 		if ok && len(fields) > 4 && len(rest) > 1 && rest[1] == source {
