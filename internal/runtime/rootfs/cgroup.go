@@ -2,7 +2,6 @@ package rootfs
 
 import (
 	"errors"
-	"fmt"
 	"path"
 	"strings"
 
@@ -45,16 +44,7 @@ func (b *Builder) mountUnified(m specs.Mount, o options) error {
 		return err
 	}
 	defer unix.Close(fd)
-	return b.attachDir(fd, m)
-}
-
-func (b *Builder) attachDir(fd int, m specs.Mount) error {
-	target, err := mount.Mkdir(b.root, m.Destination)
-	if err != nil {
-		return fmt.Errorf("make mount point: %w", err)
-	}
-	defer unix.Close(target)
-	return b.attach(fd, target, m, true)
+	return b.place(fd, m)
 }
 
 // mountV1 shows each hierarchy under the name that the host has it by.
@@ -65,7 +55,7 @@ func (b *Builder) mountV1(m specs.Mount, o options, list []hierarchy, namespaced
 		return err
 	}
 	defer unix.Close(tmpfs)
-	if err := b.attachDir(tmpfs, m); err != nil {
+	if err := b.place(tmpfs, m); err != nil {
 		return err
 	}
 	for _, h := range list {
