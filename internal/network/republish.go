@@ -33,7 +33,7 @@ func (n *Network) Republish(ctx context.Context, containerID string, want []cont
 		}
 	}
 	change := publish.Compare(n.ports.Held(containerID), wanted)
-	held, err := n.ports.Extend(containerID, containerID, change.New)
+	held, err := n.ports.Extend(containerID, change.New)
 	if err != nil {
 		return Places{}, err
 	}

@@ -68,7 +68,7 @@ func (n *Network) adopt(ep container.Endpoint) *segment {
 			"container", ep.ContainerID, "network", ep.NetworkID, "address", ep.IP)
 		return nil
 	}
-	ports, err := n.ports.Adopt(ep.ContainerID, ep.ContainerID, ep.Ports)
+	ports, err := n.ports.Adopt(ep.ContainerID, ep.Ports)
 	if err != nil { // the mapping of one that a program took stays: it works
 		n.log.Warn("published port of a running container is not held", "container", ep.ContainerID, "error", err)
 	}

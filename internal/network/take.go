@@ -122,7 +122,7 @@ func (t *taking) reserve(back *undo.Stack) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	held, err := t.n.ports.Reserve(t.request.ContainerID, t.request.ContainerID, wanted, t.everywhere(four, six))
+	held, err := t.n.ports.Reserve(t.request.ContainerID, wanted, t.everywhere(four, six))
 	if err != nil {
 		return err
 	}

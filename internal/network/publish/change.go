@@ -7,7 +7,7 @@ import (
 	"github.com/berth-containers/berth/internal/container"
 )
 
-// Change is what an endpoint's ports become while it lives.
+// Change is what a container's ports become while it lives.
 type Change struct {
 	Kept, Gone []container.Port // of those that it has
 	New        []container.Port // to be reserved
@@ -46,18 +46,18 @@ func serves(have, want container.Port) bool {
 	return have.HostPort >= want.HostPort && have.HostPort <= max(want.HostPort, want.LastHostPort)
 }
 
-// Extend holds further ports for an endpoint, all or none, as Reserve does; each
+// Extend holds further ports for a container, all or none, as Reserve does; each
 // has its HostIP.
-func (p *Ports) Extend(endpoint, owner string, ports []container.Port) ([]container.Port, error) {
+func (p *Ports) Extend(owner string, ports []container.Port) ([]container.Port, error) {
 	var held []container.Port
 	for _, want := range ports {
 		want, err := normal(want)
 		var got []container.Port
 		if err == nil {
-			got, err = p.reserve(endpoint, owner, want, []netip.Addr{want.HostIP})
+			got, err = p.reserve(owner, want, []netip.Addr{want.HostIP})
 		}
 		if err != nil {
-			p.Shrink(endpoint, held)
+			p.Shrink(owner, held)
 			return nil, err
 		}
 		held = append(held, got...)
@@ -65,20 +65,20 @@ func (p *Ports) Extend(endpoint, owner string, ports []container.Port) ([]contai
 	return held, nil
 }
 
-// Shrink gives some of an endpoint's ports back.
-func (p *Ports) Shrink(endpoint string, ports []container.Port) {
+// Shrink gives some of a container's ports back.
+func (p *Ports) Shrink(owner string, ports []container.Port) {
 	p.mu.Lock()
 	var gone []*claim
-	kept := slices.DeleteFunc(slices.Clone(p.claims[endpoint]), func(c *claim) bool {
+	kept := slices.DeleteFunc(slices.Clone(p.claims[owner]), func(c *claim) bool {
 		if !slices.Contains(ports, c.port) {
 			return false
 		}
 		gone = append(gone, c)
 		return true
 	})
-	p.claims[endpoint] = kept
+	p.claims[owner] = kept
 	if len(kept) == 0 {
-		delete(p.claims, endpoint)
+		delete(p.claims, owner)
 	}
 	p.mu.Unlock()
 	for _, c := range gone {

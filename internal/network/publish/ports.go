@@ -22,24 +22,23 @@ const firstRandom, lastRandom = 49153, 65535
 
 // claim is one port of the host that is held, or about to be.
 type claim struct {
-	port  container.Port
-	owner string // container ID
-	sock  *os.File
+	port container.Port
+	sock *os.File
 }
 
 // Ports holds ports of the host, each by a socket.
 type Ports struct {
 	mu     sync.Mutex
-	claims map[string][]*claim // by endpoint ID
+	claims map[string][]*claim // by container ID
 }
 
 // NewPorts holds none.
 func NewPorts() *Ports { return &Ports{claims: map[string][]*claim{}} }
 
-// Reserve holds the ports for an endpoint, all or none, and returns them with
+// Reserve holds the ports for a container, all or none, and returns them with
 // each HostIP and HostPort filled in; one without a HostIP is held on each of
 // everywhere, by one number. Those that leave no choice come first.
-func (p *Ports) Reserve(endpoint, owner string, ports []container.Port, everywhere []netip.Addr) ([]container.Port, error) {
+func (p *Ports) Reserve(owner string, ports []container.Port, everywhere []netip.Addr) ([]container.Port, error) {
 	held := make([][]container.Port, len(ports))
 	for _, fixed := range []bool{true, false} {
 		for i, want := range ports {
@@ -52,10 +51,10 @@ func (p *Ports) Reserve(endpoint, owner string, ports []container.Port, everywhe
 				if want.HostIP.IsValid() {
 					hosts = []netip.Addr{want.HostIP}
 				}
-				held[i], err = p.reserve(endpoint, owner, want, hosts)
+				held[i], err = p.reserve(owner, want, hosts)
 			}
 			if err != nil {
-				p.Release(endpoint)
+				p.Release(owner)
 				return nil, err
 			}
 		}
@@ -63,30 +62,30 @@ func (p *Ports) Reserve(endpoint, owner string, ports []container.Port, everywhe
 	return slices.Concat(held...), nil
 }
 
-// Held are the ports that are held for an endpoint.
-func (p *Ports) Held(endpoint string) []container.Port {
+// Held are the ports that are held for a container.
+func (p *Ports) Held(owner string) []container.Port {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var ports []container.Port
-	for _, c := range p.claims[endpoint] {
+	for _, c := range p.claims[owner] {
 		ports = append(ports, c.port)
 	}
 	return ports
 }
 
-// Adopt holds the ports of an endpoint that was published before and returns
+// Adopt holds the ports of a container that was published before and returns
 // those that are its. What a program has taken meanwhile is in the error and
-// stays the endpoint's; what another container has, or makes no sense, does not.
-func (p *Ports) Adopt(endpoint, owner string, ports []container.Port) ([]container.Port, error) {
+// stays the container's; what another container has, or makes no sense, does not.
+func (p *Ports) Adopt(owner string, ports []container.Port) ([]container.Port, error) {
 	var (
 		own  []container.Port
 		errs []error
 	)
 	for _, port := range ports {
 		port, err := normal(port)
-		c := &claim{port: port, owner: owner}
+		c := &claim{port: port}
 		if err == nil {
-			err = p.add(endpoint, c)
+			err = p.add(owner, c)
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -100,11 +99,11 @@ func (p *Ports) Adopt(endpoint, owner string, ports []container.Port) ([]contain
 	return own, errors.Join(errs...)
 }
 
-// Release gives the ports of an endpoint back.
-func (p *Ports) Release(endpoint string) {
+// Release gives the ports of a container back.
+func (p *Ports) Release(owner string) {
 	p.mu.Lock()
-	gone := p.claims[endpoint]
-	delete(p.claims, endpoint)
+	gone := p.claims[owner]
+	delete(p.claims, owner)
 	p.mu.Unlock()
 	for _, c := range gone {
 		if c.sock != nil {
@@ -146,7 +145,7 @@ func normal(p container.Port) (container.Port, error) {
 
 // reserve holds one port on each of hosts: that, the first free one of its
 // range, or any.
-func (p *Ports) reserve(endpoint, owner string, want container.Port, hosts []netip.Addr) ([]container.Port, error) {
+func (p *Ports) reserve(owner string, want container.Port, hosts []netip.Addr) ([]container.Port, error) {
 	if len(hosts) == 0 {
 		return nil, nil
 	}
@@ -159,7 +158,7 @@ func (p *Ports) reserve(endpoint, owner string, want container.Port, hosts []net
 	n := int(last-first) + 1
 	for i := range n {
 		want.HostPort = first + uint16((from+i)%n)
-		held, err := p.holdAll(endpoint, owner, want, hosts)
+		held, err := p.holdAll(owner, want, hosts)
 		if n == 1 || !errdefs.IsAlreadyExists(err) {
 			return held, err
 		}
@@ -170,15 +169,15 @@ func (p *Ports) reserve(endpoint, owner string, want container.Port, hosts []net
 	return nil, errdefs.ErrAlreadyExists.WithMessage(fmt.Sprintf("Bind for %s:%d-%d failed: port is already allocated: no %s port of the range is free", hosts[0], first, last, want.Proto))
 }
 
-func (p *Ports) holdAll(endpoint, owner string, port container.Port, hosts []netip.Addr) ([]container.Port, error) {
+func (p *Ports) holdAll(owner string, port container.Port, hosts []netip.Addr) ([]container.Port, error) {
 	var ports []container.Port
 	var claims []*claim
 	for _, host := range hosts {
 		port.HostIP = host
-		c, err := p.hold(endpoint, owner, port)
+		c, err := p.hold(owner, port)
 		if err != nil {
 			for _, c := range claims {
-				p.drop(endpoint, c)
+				p.drop(owner, c)
 				c.sock.Close()
 			}
 			return nil, err
@@ -188,16 +187,16 @@ func (p *Ports) holdAll(endpoint, owner string, port container.Port, hosts []net
 	return ports, nil
 }
 
-func (p *Ports) hold(endpoint, owner string, port container.Port) (*claim, error) {
-	c := &claim{port: port, owner: owner}
-	if err := p.add(endpoint, c); err != nil {
+func (p *Ports) hold(owner string, port container.Port) (*claim, error) {
+	c := &claim{port: port}
+	if err := p.add(owner, c); err != nil {
 		return nil, err
 	}
 	err := p.open(c)
 	if err == nil {
 		return c, nil
 	}
-	p.drop(endpoint, c)
+	p.drop(owner, c)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, inUse(port, programOn(port), err)
@@ -221,30 +220,30 @@ func inUse(port container.Port, by string, cause error) error {
 }
 
 // add enters a claim unless another container has the port.
-func (p *Ports) add(endpoint string, c *claim) error {
+func (p *Ports) add(owner string, c *claim) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, claims := range p.claims {
+	for holder, claims := range p.claims {
 		for _, other := range claims {
 			if clash(c.port, other.port) {
-				return inUse(c.port, "container "+short(other.owner), nil)
+				return inUse(c.port, "container "+short(holder), nil)
 			}
 		}
 	}
-	p.claims[endpoint] = append(p.claims[endpoint], c)
+	p.claims[owner] = append(p.claims[owner], c)
 	return nil
 }
 
-func (p *Ports) drop(endpoint string, c *claim) {
+func (p *Ports) drop(owner string, c *claim) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, other := range p.claims[endpoint] {
+	for i, other := range p.claims[owner] {
 		if other == c {
-			p.claims[endpoint] = append(p.claims[endpoint][:i:i], p.claims[endpoint][i+1:]...)
+			p.claims[owner] = append(p.claims[owner][:i:i], p.claims[owner][i+1:]...)
 		}
 	}
-	if len(p.claims[endpoint]) == 0 {
-		delete(p.claims, endpoint)
+	if len(p.claims[owner]) == 0 {
+		delete(p.claims, owner)
 	}
 }
 
