@@ -96,6 +96,9 @@ func Within(subnet, part netip.Prefix) (*Pool, error) {
 		p.first = 1
 	}
 	if p.reserved(p.addr(p.last)) {
+		if p.last <= p.first {
+			return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("ip-range %s has no address of a container in subnet %s: give it a larger one", part, subnet))
+		}
 		p.last--
 	}
 	return p, nil

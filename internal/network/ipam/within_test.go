@@ -3,6 +3,8 @@ package ipam
 import (
 	"net/netip"
 	"testing"
+
+	"github.com/containerd/errdefs"
 )
 
 func TestWithin(t *testing.T) {
@@ -46,6 +48,14 @@ func TestWithin(t *testing.T) {
 		}
 		if row.last != "" && last.String() != row.last {
 			t.Errorf("%s %s: last %s", row.subnet, row.part, last)
+		}
+	}
+}
+
+func TestPartWithoutHosts(t *testing.T) {
+	for subnet, part := range map[string]string{"10.0.0.0/24": "10.0.0.0/32", "10.0.1.0/24": "10.0.1.255/32", "fd00::/64": "fd00::/128"} {
+		if _, err := Within(netip.MustParsePrefix(subnet), netip.MustParsePrefix(part)); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%s of %s: %v", part, subnet, err)
 		}
 	}
 }
