@@ -3,6 +3,7 @@ package filters
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,11 @@ func Only(f Filters, known ...string) error {
 		}
 	}
 	return nil
+}
+
+// Any is whether ok for one of a key's values, or none was asked for.
+func Any(f Filters, key string, ok func(value string) bool) bool {
+	return len(f[key]) == 0 || slices.ContainsFunc(slices.Collect(maps.Keys(f[key])), ok)
 }
 
 // HasLabel is whether labels have want: KEY, or KEY=VALUE.

@@ -2,7 +2,6 @@ package networks
 
 import (
 	"fmt"
-	"maps"
 	"net"
 	"regexp"
 	"slices"
@@ -104,9 +103,7 @@ func NewPrune(f filters.Filters) (Filter, error) {
 
 // Match is whether a network passes; used: a container that runs is in it.
 func (f Filter) Match(n mobynet.Network, used bool) bool {
-	match := func(key string, ok func(value string) bool) bool {
-		return len(f.f[key]) == 0 || slices.ContainsFunc(slices.Collect(maps.Keys(f.f[key])), ok)
-	}
+	match := func(key string, ok func(value string) bool) bool { return filters.Any(f.f, key, ok) }
 	builtin := definition.Predefined(n.Name)
 	return match("name", func(v string) bool { return matches(v, n.Name) }) &&
 		match("id", func(v string) bool { return matches(v, n.ID) }) &&

@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,9 +74,7 @@ func (s Volumes) VolumeList(_ context.Context, f filters.Filters) (api.ListRespo
 }
 
 func (s Volumes) match(v volume.Volume, f filters.Filters) bool {
-	match := func(key string, ok func(value string) bool) bool {
-		return len(f[key]) == 0 || slices.ContainsFunc(slices.Collect(maps.Keys(f[key])), ok)
-	}
+	match := func(key string, ok func(value string) bool) bool { return filters.Any(f, key, ok) }
 	return match("name", func(text string) bool { return strings.Contains(v.Name, text) }) &&
 		match("driver", func(text string) bool { return text == volume.Driver }) &&
 		match("dangling", func(text string) bool {
