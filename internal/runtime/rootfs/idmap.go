@@ -50,8 +50,10 @@ func IsStack(spec *wire.Root, n int) bool {
 // ShowsNetwork is whether what Provide makes shows the network namespace of its
 // maker, which must be the container's.
 func ShowsNetwork(spec *wire.Root, n int) bool {
-	return n >= 0 && n < len(spec.Mounts) && spec.Mounts[n].Type == sysfs
+	return n >= 0 && n < len(spec.Mounts) && showsNetwork(spec.Mounts[n], parseOptions(spec.Mounts[n]))
 }
+
+func showsNetwork(m specs.Mount, o options) bool { return m.Type == sysfs && !o.bind }
 
 // Provide is the other side of Ask. The caller has the privileges of the host
 // and is in the mount namespace of the init, so that flags which are locked there
@@ -68,7 +70,7 @@ func Provide(spec *wire.Root, n, users int) (int, error) {
 	if isLayers(m) {
 		return stackLayers(o, users)
 	}
-	if m.Type == sysfs && !o.bind {
+	if showsNetwork(m, o) {
 		fd, err := mount.New(sysfs, []mount.Param{{Key: "source", Value: sysfs}}, o.attr.Set)
 		if err != nil {
 			return -1, err
