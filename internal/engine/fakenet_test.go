@@ -80,7 +80,7 @@ func (n fakeNetworks) Connect(_ context.Context, _ string, r network.Request) (n
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	e := n.join(r, r.Joins[0])
-	n.endpoints[e.ID] = e
+	n.endpoints[e.ID], n.client = e, r.Client
 	return n.of(r.ContainerID), nil
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/berth-containers/berth/internal/distribution/registries"
 	"github.com/berth-containers/berth/internal/engine/lives"
 	"github.com/berth-containers/berth/internal/image"
+	"github.com/berth-containers/berth/internal/network"
 	"github.com/berth-containers/berth/internal/oci"
 	"github.com/berth-containers/berth/internal/shim"
 	"github.com/berth-containers/berth/internal/spec"
@@ -43,6 +44,7 @@ type world struct {
 	respawns  int
 	endpoints map[string]container.Endpoint
 	networks  []mobynet.Network
+	client    network.Client // of the last Connect
 	rootfs    map[string]bool
 	nextPid   int
 	execs     map[string]string

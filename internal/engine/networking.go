@@ -125,7 +125,7 @@ func (w wiring) NetworkConnect(ctx context.Context, ref string, q mobynet.Connec
 		return err
 	}
 	ctx = context.WithoutCancel(ctx) // the answer may be lost, the change must not be half
-	now, err := w.deps.Networks.Connect(ctx, sandboxPath(r), request(r, []network.Join{networks.Join(r, a)}, published))
+	now, err := w.deps.Networks.Connect(ctx, sandboxPath(r), request(r, attached, []network.Join{networks.Join(r, a)}, published))
 	if err != nil {
 		return err
 	}
@@ -206,18 +206,18 @@ func (w wiring) sandbox(ctx context.Context, r *container.Record) (Sandbox, []co
 	if err != nil {
 		return Sandbox{}, nil, err
 	}
-	s, err := w.deps.Networks.Take(ctx, request(r, joins, published))
+	s, err := w.deps.Networks.Take(ctx, request(r, attached, joins, published))
 	return s, attached, err
 }
 
-func request(r *container.Record, joins []network.Join, ports []container.Port) network.Request {
-	return network.Request{ContainerID: r.ID, Joins: joins, Ports: ports, Client: client(r)}
+func request(r *container.Record, attached []container.Attachment, joins []network.Join, ports []container.Port) network.Request {
+	return network.Request{ContainerID: r.ID, Joins: joins, Ports: ports, Client: client(r, attached)}
 }
 
 // client is for whom the engine's name server answers.
-func client(r *container.Record) network.Client {
+func client(r *container.Record, attached []container.Attachment) network.Client {
 	c := network.Client{Servers: r.HostConfig.DNS}
-	if slices.ContainsFunc(r.Networks, func(a container.Attachment) bool { return api.NetworkMode(a.Network).IsUserDefined() }) {
+	if slices.ContainsFunc(attached, func(a container.Attachment) bool { return api.NetworkMode(a.Network).IsUserDefined() }) {
 		c.HoldSingle = files.HoldSingle(r)
 	}
 	return c
@@ -232,7 +232,7 @@ func (w wiring) living(ended []over) []network.Live {
 		if !r.State.Status.Alive() || len(ends) == 0 {
 			continue
 		}
-		l := network.Live{ContainerID: r.ID, NetNS: sandboxPath(r), Endpoints: ends, Client: client(r)}
+		l := network.Live{ContainerID: r.ID, NetNS: sandboxPath(r), Endpoints: ends, Client: client(r, r.Networks)}
 		if slices.ContainsFunc(ended, func(o over) bool { return o.exit.ID == r.ID }) {
 			l.NetNS = ""
 		}

@@ -41,7 +41,7 @@ func TestConnectAndDisconnect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := b.run(named("web"))
+	id := b.run(named("web"), func(o *CreateOptions) { o.HostConfig.DNSOptions = []string{"ndots:2"} })
 	connect := func(network, container string) error {
 		return b.NetworkConnect(ctx, network, mobynet.ConnectRequest{Container: container, EndpointConfig: &mobynet.EndpointSettings{Aliases: []string{"www"}}})
 	}
@@ -55,6 +55,9 @@ func TestConnectAndDisconnect(t *testing.T) {
 	b.w.setFail("network.Connect", nil)
 	if err := connect(front[:12], "web"); err != nil || b.in(id) != "[bridge* front* web]" {
 		t.Fatal(b.in(id), err)
+	}
+	if !b.w.client.HoldSingle {
+		t.Error("a name without a dot is asked outside after the first connect")
 	}
 	wantError(t, connect("front", "web"), errdefs.IsPermissionDenied, "endpoint with name web already exists in network front")
 	wantError(t, connect("nowhere", "web"), errdefs.IsNotFound, "network nowhere not found")
