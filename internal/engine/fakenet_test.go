@@ -3,10 +3,12 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/containerd/errdefs"
 	mobynet "github.com/moby/moby/api/types/network"
 
 	"github.com/berth-containers/berth/internal/container"
@@ -90,9 +92,10 @@ func (n fakeNetworks) Disconnect(_ context.Context, _, containerID, networkID st
 	for _, e := range n.of(containerID).Endpoints {
 		if e.NetworkID == networkID {
 			delete(n.endpoints, e.ID)
+			return n.of(containerID), nil
 		}
 	}
-	return n.of(containerID), nil
+	return n.of(containerID), errdefs.ErrNotFound.WithMessage("it is not connected")
 }
 
 func (n fakeNetworks) Networks() []mobynet.Network {
@@ -135,3 +138,16 @@ func (n fakeNetworks) Rename(containerID string, names map[string][]string) []co
 
 func (fakeNetworks) Status(string) *mobynet.Status { return &mobynet.Status{} }
 func (fakeNetworks) Gateway() netip.Prefix         { return netip.MustParsePrefix("172.30.0.1/16") }
+
+// loseNetwork takes a network away with the places in it, as a file that cannot be
+// read any more does.
+func (w *world) loseNetwork(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, n := range w.networks {
+		if n.Name == name {
+			maps.DeleteFunc(w.endpoints, func(_ string, e container.Endpoint) bool { return e.NetworkID == n.ID })
+		}
+	}
+	w.networks = slices.DeleteFunc(w.networks, func(n mobynet.Network) bool { return n.Name == name })
+}

@@ -104,6 +104,24 @@ func TestConnectAndDisconnect(t *testing.T) {
 	b.nothing()
 }
 
+// Who is in a network that is lost while it runs is in the others as before.
+func TestDisconnectFromALostNetwork(t *testing.T) {
+	b := newBench(t)
+	ctx := t.Context()
+	if _, err := b.NetworkCreate(ctx, mobynet.CreateRequest{Name: "lost"}); err != nil {
+		t.Fatal(err)
+	}
+	id := b.run()
+	if err := b.NetworkConnect(ctx, "lost", mobynet.ConnectRequest{Container: id}); err != nil {
+		t.Fatal(err)
+	}
+	b.w.loseNetwork("lost")
+	err := b.NetworkDisconnect(ctx, "lost", mobynet.DisconnectRequest{Container: id, Force: true})
+	if err != nil || b.in(id) != "[bridge*]" {
+		t.Fatal(b.in(id), err)
+	}
+}
+
 func TestNetworkListAndPrune(t *testing.T) {
 	b := newBench(t)
 	ctx := t.Context()

@@ -84,12 +84,13 @@ func freeLink(ns *os.File, prefix string) (string, error) {
 }
 
 // Disconnect takes a running container out of a network and returns the places
-// that are left to it. A container that is not in it is NotFound.
+// that are left to it, also with NotFound: that it is not in the network. Once its
+// link is gone it has left; what does not follow is in the log.
 func (n *Network) Disconnect(_ context.Context, path, containerID, networkID string) (Places, error) {
 	before := n.of(containerID)
 	i := slices.IndexFunc(before, func(p place) bool { return p.NetworkID == networkID })
 	if i < 0 {
-		return Places{}, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("container %s is not connected to network %s", containerID, networkID))
+		return n.show(before), errdefs.ErrNotFound.WithMessage(fmt.Sprintf("container %s is not connected to network %s", containerID, networkID))
 	}
 	ns, err := openSandbox(path, containerID)
 	if err != nil {
@@ -101,16 +102,19 @@ func (n *Network) Disconnect(_ context.Context, path, containerID, networkID str
 		return Places{}, err
 	}
 	after := slices.Delete(slices.Clone(before), i, i+1)
-	err = n.rearrange(ns, before, after)
+	if err := n.rearrange(ns, before, after); err != nil {
+		n.log.Warn("running container is not in its networks as it ought to be", "container", containerID, "error", err)
+	}
 	n.vacate(gone)
 	if !named(after) {
 		n.forget(containerID)
 	}
-	return n.show(n.of(containerID)), err
+	return n.show(n.of(containerID)), nil
 }
 
 // rearrange makes after the container's places: the default routes and the
-// published ports follow the networks' order of precedence.
+// published ports follow the networks' order of precedence. The places are those
+// even if one of them could not follow.
 func (n *Network) rearrange(ns *os.File, before, after []place) error {
 	if len(before)+len(after) == 0 {
 		return nil
@@ -121,9 +125,10 @@ func (n *Network) rearrange(ns *os.File, before, after []place) error {
 	four, six := gateways(after)
 	// What leaves them as they are leaves alone what a program inside has made of them.
 	wasFour, wasSix := gateways(before)
+	var errs []error
 	if !slices.Equal(routes(before, wasFour, wasSix), routes(after, four, six)) {
 		if err := sandbox.SetRoutes(ns, routes(after, four, six)...); err != nil {
-			return fmt.Errorf("set the container's default route: %w", err)
+			errs = append(errs, fmt.Errorf("set the container's default route: %w", err))
 		}
 	}
 	old, now := mappings(before...), mappings(after...)
@@ -136,15 +141,12 @@ func (n *Network) rearrange(ns *os.File, before, after []place) error {
 	}
 	n.mu.Unlock()
 	if !slices.Equal(old, now) {
-		err := errors.Join(n.change(n.table.Remove, old), n.change(n.table.Add, now))
+		errs = append(errs, n.change(n.table.Remove, old), n.change(n.table.Add, now))
 		n.flows.Removed(old)
 		n.flows.Published(now)
-		if err != nil {
-			return err
-		}
 	}
 	n.tell(id)
-	return nil
+	return errors.Join(errs...)
 }
 
 // Rename gives a running container other names in its networks, by network ID.
