@@ -166,7 +166,8 @@ func newSegment(f stored) (*segment, error) {
 	return s, nil
 }
 
-// Remove takes a network away that nobody is in.
+// Remove takes a network away that nobody is in. One that could not be is still
+// there, to be removed again.
 func (n definitions) Remove(_ context.Context, id string) error {
 	n.defining.Lock()
 	defer n.defining.Unlock()
@@ -184,10 +185,14 @@ func (n definitions) Remove(_ context.Context, id string) error {
 		return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("error while removing network: network %s has active endpoints", s.def.Name))
 	}
 	s.gone = true
-	delete(n.segments, id)
 	n.mu.Unlock()
-	err := errors.Join(n.discard(s), n.table.Set(n.desired))
-	if err != nil {
+	err := n.discard(s)
+	n.mu.Lock()
+	if s.gone = err == nil; s.gone {
+		delete(n.segments, id)
+	}
+	n.mu.Unlock()
+	if err = errors.Join(err, n.table.Set(n.desired)); err != nil {
 		return fmt.Errorf("remove network %s: %w", s.def.Name, err)
 	}
 	return nil

@@ -66,11 +66,23 @@ func (t *taking) answer(back *undo.Stack) error {
 	if !named(t.places) {
 		return nil
 	}
+	id := t.request.ContainerID
 	t.n.mu.Lock()
-	t.n.clients[t.request.ContainerID] = t.request.Client
+	before, served := t.n.clients[id]
+	t.n.clients[id] = t.request.Client
 	t.n.mu.Unlock()
-	back.Add(func(context.Context) error { t.n.forget(t.request.ContainerID); return nil })
-	return t.n.serve(t.ns, t.request.ContainerID)
+	back.Add(func(context.Context) error {
+		if !served {
+			t.n.forget(id)
+			return nil
+		}
+		// It goes on to ask for the names of the networks that it was in.
+		t.n.mu.Lock()
+		t.n.clients[id] = before
+		t.n.mu.Unlock()
+		return t.n.serve(t.ns, id)
+	})
+	return t.n.serve(t.ns, id)
 }
 
 func named(places []place) bool {

@@ -54,25 +54,40 @@ func prepare(inside *rtnl.Conn) error {
 	return inside.Do(rtnl.Up(1)) // lo is the first link of every namespace
 }
 
-// Insert makes the link of a plug in a sandbox that there is. It is
+// Insert makes the link of a plug in a sandbox that there is, or nothing. It is
 // syscall.EEXIST if one of the two names is in use, syscall.EXFULL if the bridge
 // is full.
 func Insert(host *rtnl.Conn, ns *os.File, p Plug) error {
-	return netns.Do(ns, func() error {
+	made := false
+	err := netns.Do(ns, func() error {
 		inside, err := rtnl.Dial()
 		if err != nil {
 			return err
 		}
 		defer inside.Close()
-		return insert(host, inside, ns, p)
+		err = addLink(host, ns, p)
+		if made = !errors.Is(err, syscall.EEXIST) && !errors.Is(err, syscall.EXFULL); err == nil {
+			err = setUp(inside, p)
+		}
+		return err
 	})
+	if err != nil && made {
+		// Its kind is not passed on: EEXIST of an address is none of a name.
+		return errors.Join(fmt.Errorf("set up link %s: %v", p.Link, err), bridge.Remove(p.HostLink))
+	}
+	return err
 }
 
-// insert runs on a thread inside ns.
+// insert runs on a thread inside ns, which goes if it fails.
 func insert(host, inside *rtnl.Conn, ns *os.File, p Plug) error {
 	if err := addLink(host, ns, p); err != nil {
 		return err
 	}
+	return setUp(inside, p)
+}
+
+// setUp gives the end inside what it is to have.
+func setUp(inside *rtnl.Conn, p Plug) error {
 	index, err := inside.Index(p.Link)
 	if err != nil {
 		return err
