@@ -431,3 +431,24 @@ func fuzz(f *testing.F, format format) {
 		}
 	})
 }
+
+// Entries that are too long for the window of the search are not skipped.
+func TestSinceFindsLongEntries(t *testing.T) {
+	each(t, nil, func(t *testing.T, c Config) {
+		const last = 40
+		w := open(t, c)
+		line := bytes.Repeat([]byte{1}, MaxLine) // six bytes each in JSON
+		for i := 1; i <= last; i++ {
+			if err := w.Append(Message{Stream: Stdout, Time: second(i), Line: line}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for first := 1; first <= last; first++ {
+			o, n := all, 0
+			o.Since = second(first)
+			if err := Read(t.Context(), c, o, func(Message) error { n++; return nil }); err != nil || n != last+1-first {
+				t.Errorf("since %d: %d entries, want %d: %v", first, n, last+1-first, err)
+			}
+		}
+	})
+}

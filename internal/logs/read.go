@@ -154,7 +154,7 @@ func (r *reader) bisect() error {
 		return err
 	}
 	low, high := r.cursor.offset, info.Size()
-	window := make([]byte, nearEnough/2) // longer than two entries of ours
+	window := make([]byte, nearEnough/2) // longer than two usual entries
 	for high-low > nearEnough {
 		middle := low + (high-low)/2
 		n, err := r.cursor.file.ReadAt(window, middle)
@@ -165,8 +165,8 @@ func (r *reader) bisect() error {
 		if at < 0 {
 			break // an entry of somebody else's: what is left is read
 		}
-		m, _, err := r.format.next(window[at:n])
-		if err != nil {
+		m, size, err := r.format.next(window[at:n])
+		if err != nil || size == 0 { // it is not whole in the window
 			break
 		}
 		if m.Time.Before(r.options.Since) {
