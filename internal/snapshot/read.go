@@ -7,11 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"syscall"
 )
 
 // ReadFile reads a file as it is seen through the layers, the topmost first, and
 // no more than limit bytes of it. A link is followed within its layer only.
-// NotExist if there is none.
+// NotExist if there is none, or something that is no file.
 func ReadFile(layers []string, name string, limit int64) ([]byte, error) {
 	var roots []*os.Root
 	defer func() {
@@ -37,14 +38,18 @@ func ReadFile(layers []string, name string, limit int64) ([]byte, error) {
 		if whiteout(info) {
 			break
 		}
-		f, err := root.Open(name)
+		// What it is, is asked first: a pipe would be waited for, a device do something.
+		if info, err = root.Stat(name); err != nil {
+			return nil, err
+		}
+		if !info.Mode().IsRegular() {
+			break
+		}
+		f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
-		if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-			break
-		}
 		return io.ReadAll(io.LimitReader(f, limit))
 	}
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}

@@ -23,6 +23,9 @@ func TestReadFile(t *testing.T) {
 	if err := os.Symlink("/etc/shadow", filepath.Join(low, "etc/link")); err != nil {
 		t.Fatal(err)
 	}
+	if err := errors.Join(syscall.Mkfifo(filepath.Join(low, "etc/pipe"), 0o644), os.Symlink("pipe", filepath.Join(low, "etc/to-pipe"))); err != nil {
+		t.Fatal(err)
+	}
 	mid := put("mid", "etc/group", "middle")
 	top := put("top", "var/x", "")
 	gone := put("gone", "etc/other", "")
@@ -37,6 +40,7 @@ func TestReadFile(t *testing.T) {
 		{"etc/group", "middle", []string{top, mid, low}}, {"etc/group", "low", []string{top, low}}, {"etc/passwd", "users", []string{top, mid, low}},
 		{"etc/group", "", []string{gone, mid, low}}, {"etc/group", "", []string{file, low}}, {"etc/group", "", []string{top}},
 		{"etc/link", "", []string{low}}, {"etc", "", []string{low}},
+		{"etc/pipe", "", []string{low}}, {"etc/to-pipe", "", []string{low}},
 	} {
 		got, err := ReadFile(tc.layers, tc.name, 100)
 		if string(got) != tc.want || tc.want == "" && err == nil {
