@@ -62,26 +62,25 @@ func (v verbs) Stop(ctx context.Context, ref, signal string, timeout *int) error
 // restarted. It returns when all have ended, or with ctx.
 func (v verbs) Halt(ctx context.Context) error {
 	v.halted.Store(true)
+	records := v.records.All()
+	errs := make([]error, len(records))
 	var all sync.WaitGroup
-	errs := make(chan error, len(v.records.All()))
-	for _, r := range v.records.All() {
-		if r.State.Status.Alive() && len(errs) < cap(errs) {
-			all.Go(func() { errs <- v.halt(ctx, r.ID) })
+	for i, r := range records {
+		if r.State.Status.Alive() {
+			all.Go(func() { errs[i] = v.halt(ctx, r.ID) })
 		}
 	}
 	all.Wait()
-	close(errs)
-	var err error
-	for e := range errs {
-		err = errors.Join(err, e)
-	}
-	return err
+	return errors.Join(errs...)
 }
 
 func (v verbs) halt(ctx context.Context, id string) error {
 	l, r, end, err := v.begin(ctx, id)
+	if errdefs.IsNotFound(err) { // what is not there need not be stopped
+		return nil
+	}
 	if err != nil {
-		return ignoreGone(err)
+		return err
 	}
 	run := l.Current()
 	end()
@@ -102,14 +101,6 @@ func (v verbs) halt(ctx context.Context, id string) error {
 		return err
 	}
 	return v.await(ctx, r, run, grace)
-}
-
-// ignoreGone: what is not there need not be stopped.
-func ignoreGone(err error) error {
-	if errdefs.IsNotFound(err) {
-		return nil
-	}
-	return err
 }
 
 // stopRestarting stops a container between two runs.
