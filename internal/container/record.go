@@ -26,7 +26,7 @@ type Record struct {
 	HostConfig *container.HostConfig `json:"hostConfig"`
 	Mounts     []Mount               `json:"mounts,omitempty"`
 	// NextMounts take the place of Mounts at the next start; nil: they stay.
-	NextMounts []Mount `json:"nextMounts,omitempty"`
+	NextMounts []Mount `json:"nextMounts,omitzero"`
 
 	// LogDriver is that of the log if HostConfig shows another; else "".
 	LogDriver string `json:"logDriver,omitempty"`

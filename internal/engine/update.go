@@ -68,6 +68,7 @@ func (v verbs) Update(ctx context.Context, ref string, u UpdateOptions) (warning
 		})
 		return nil, err
 	}
+	v.quietly("let go of mounts", func() error { return v.storage.Leave(ctx, r.ID, r.NextMounts, after.AllMounts()) })
 	v.tell(after, events.ActionUpdate, nil)
 	return warnings, nil
 }
@@ -146,7 +147,7 @@ func (c *core) remount(ctx context.Context, r *container.Record) (*container.Rec
 	if err := c.storage.Fill(ctx, next, rootfs.Lowers, func() (*os.File, error) { return filing{c}.image(ctx, next) }); err != nil {
 		return nil, err
 	}
-	if err := c.storage.Leave(ctx, r, next.Mounts); err != nil {
+	if err := c.storage.Leave(ctx, r.ID, r.Mounts, next.Mounts); err != nil {
 		return nil, err
 	}
 	return c.records.Update(r.ID, func(r *container.Record) { r.Mounts, r.NextMounts = next.Mounts, nil }), nil

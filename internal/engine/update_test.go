@@ -88,3 +88,41 @@ func TestUpdateIsWholeOrNot(t *testing.T) {
 		}
 	}
 }
+
+// A volume that an update takes back before the next start is nobody's any more,
+// and one that the container has stays its own whatever becomes of an update.
+func TestUpdateLetsGo(t *testing.T) {
+	b := newBench(t)
+	id := b.run(func(o *CreateOptions) {
+		o.HostConfig.Mounts = []mount.Mount{{Type: mount.TypeVolume, Source: "own", Target: "/own"}}
+	})
+	update := func(c revise.Changes) error {
+		_, err := b.Update(t.Context(), id, UpdateOptions{Changes: c})
+		return err
+	}
+	add := func(volume, target string) revise.Changes {
+		return revise.Changes{MountsAdd: []mount.Mount{{Type: mount.TypeVolume, Source: volume, Target: target}}}
+	}
+	if err := errors.Join(update(add("late", "/late")), update(revise.Changes{MountsRemove: []string{"/late"}}), b.VolumeRemove(t.Context(), "late", false)); err != nil {
+		t.Error(err)
+	}
+	refused := add("own", "/again")
+	refused.MountsRemove = []string{"/none"}
+	if err := update(refused); err == nil {
+		t.Error("a mount that there is not was taken away")
+	}
+	wantError(t, b.VolumeRemove(t.Context(), "own", false), errdefs.IsConflict, "volume is in use")
+	if err := update(revise.Changes{MountsRemove: []string{"/own"}}); err != nil {
+		t.Fatal(err)
+	}
+	b.reopen(func() {})
+	if err := b.Restart(t.Context(), id, "", nil); err != nil {
+		t.Fatal(err)
+	}
+	if r := b.record(id); len(r.Mounts) != 0 {
+		t.Errorf("the last mount is still there: %+v", r.Mounts)
+	}
+	if err := b.VolumeRemove(t.Context(), "own", false); err != nil {
+		t.Error(err)
+	}
+}

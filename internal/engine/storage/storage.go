@@ -91,12 +91,15 @@ func (s *Store) Provide(ctx context.Context, id string, plans []mounts.Plan, bac
 }
 
 func (s *Store) acquire(id string, p *mounts.Plan, back *undo.Stack) error {
+	had := slices.Contains(s.volumes.Users(p.Name), id) // by another mount
 	v, created, err := s.volumes.Acquire(volume.Request{Name: p.Name, Driver: p.Driver, Options: p.Options, Labels: p.Labels}, id)
 	if err != nil {
 		return err
 	}
 	back.Add(func(context.Context) error {
-		s.volumes.Release(v.Name, id)
+		if !had {
+			s.volumes.Release(v.Name, id)
+		}
 		if created {
 			return unlessUsed(s.volumes.Remove(v.Name))
 		}
@@ -325,16 +328,16 @@ func (s *Store) Discard(ctx context.Context, r *container.Record) error {
 	return errors.Join(all...)
 }
 
-// Leave lets go of the mounts of a container that does not run that are not among
-// those of its next run.
-func (s *Store) Leave(ctx context.Context, r *container.Record, next []container.Mount) error {
-	for _, m := range r.Mounts {
-		if slices.ContainsFunc(next, func(n container.Mount) bool { return n.Type == m.Type && n.Name == m.Name && n.Layers == m.Layers }) {
+// Leave lets go of the mounts of a container that it does not use and that are not
+// among those it keeps.
+func (s *Store) Leave(ctx context.Context, id string, mounts, kept []container.Mount) error {
+	for _, m := range mounts {
+		if slices.ContainsFunc(kept, func(k container.Mount) bool { return k.Type == m.Type && k.Name == m.Name && k.Layers == m.Layers }) {
 			continue
 		}
 		switch m.Type {
 		case mount.TypeVolume:
-			s.volumes.Release(m.Name, r.ID)
+			s.volumes.Release(m.Name, id)
 		case mount.TypeImage:
 			if err := s.Layers.RemoveRootfs(ctx, m.Layers); err != nil {
 				return fmt.Errorf("let go of image %s: %w", m.Name, err)
