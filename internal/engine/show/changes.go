@@ -1,8 +1,8 @@
 package show
 
 import (
+	"path"
 	"slices"
-	"strings"
 
 	api "github.com/moby/moby/api/types/container"
 )
@@ -17,18 +17,26 @@ var ours = []string{
 // that changed by nothing else. The list is sorted by path.
 func Changes(list []api.FilesystemChange) []api.FilesystemChange {
 	kept := make([]api.FilesystemChange, 0, len(list))
-	dropped := []string{}
+	full, emptied := folders{}, folders{}
 	// From the end: what is in a folder comes before the folder.
 	for _, c := range slices.Backward(list) {
-		under := func(path string) bool { return strings.HasPrefix(path, c.Path+"/") }
-		full := slices.ContainsFunc(kept, func(k api.FilesystemChange) bool { return under(k.Path) })
 		engines := c.Kind == api.ChangeAdd && slices.Contains(ours, c.Path)
-		if !full && c.Kind != api.ChangeDelete && (engines || slices.ContainsFunc(dropped, under)) {
-			dropped = append(dropped, c.Path)
+		if !full[c.Path] && c.Kind != api.ChangeDelete && (engines || emptied[c.Path]) {
+			emptied.above(c.Path)
 			continue
 		}
+		full.above(c.Path)
 		kept = append(kept, c)
 	}
 	slices.Reverse(kept)
 	return kept
+}
+
+type folders map[string]bool
+
+// above adds the folders that a path is in.
+func (f folders) above(name string) {
+	for dir := path.Dir(name); !f[dir]; dir = path.Dir(dir) {
+		f[dir] = true
+	}
 }

@@ -68,13 +68,13 @@ func healthText(s api.HealthStatus) string {
 }
 
 // hostConfig says also what was left to the engine, as Docker does.
-func hostConfig(h *api.HostConfig) *api.HostConfig {
-	if h == nil {
-		return nil
+func hostConfig(r *container.Record) *api.HostConfig {
+	shown := *r.HostConfig
+	shown.Runtime = cmp.Or(shown.Runtime, "berth")
+	shown.MaskedPaths, shown.ReadonlyPaths = spec.HiddenPaths(r.HostConfig)
+	if len(shown.Links) > 0 {
+		shown.Links = networks.ShownLinks(r)
 	}
-	shown := *h
-	shown.Runtime = cmp.Or(h.Runtime, "berth")
-	shown.MaskedPaths, shown.ReadonlyPaths = spec.HiddenPaths(h)
 	return &shown
 }
 
@@ -209,7 +209,7 @@ func Inspect(r *container.Record, f Facts) api.InspectResponse {
 	i := api.InspectResponse{
 		ID: r.ID, Created: r.Created.Format(time.RFC3339Nano), Path: program, Args: args, State: state(r.State, f.Health), Image: image,
 		LogPath: f.LogPath,
-		Name:    "/" + r.Name, RestartCount: r.RestartCount, Driver: Driver, Platform: "linux", ExecIDs: f.ExecIDs, HostConfig: hostConfig(r.HostConfig),
+		Name:    "/" + r.Name, RestartCount: r.RestartCount, Driver: Driver, Platform: "linux", ExecIDs: f.ExecIDs, HostConfig: hostConfig(r),
 		Mounts: Mounts(r), Config: config(r), SizeRw: f.SizeRw, SizeRootFs: f.SizeRootFs,
 		Storage:         &storage.Storage{RootFS: &storage.RootFSStorage{Snapshot: &storage.RootFSStorageSnapshot{Name: Driver}}},
 		NetworkSettings: &api.NetworkSettings{Ports: PortMap(r), Networks: attached(r)},
@@ -218,11 +218,6 @@ func Inspect(r *container.Record, f Facts) api.InspectResponse {
 	}
 	if !r.State.StartedAt.IsZero() { // they are written by each start
 		i.ResolvConfPath, i.HostnamePath, i.HostsPath = f.Dir+"/resolv.conf", f.Dir+"/hostname", f.Dir+"/hosts"
-	}
-	if len(r.HostConfig.Links) > 0 {
-		h := *i.HostConfig
-		h.Links = networks.ShownLinks(r)
-		i.HostConfig = &h
 	}
 	if r.State.Status.Alive() {
 		i.NetworkSettings.SandboxKey = fmt.Sprintf("/proc/%d/ns/net", r.State.Pid)
