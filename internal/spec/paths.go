@@ -1,19 +1,12 @@
 package spec
 
-import (
-	"slices"
-
-	"github.com/moby/moby/api/types/container"
-)
+import "github.com/moby/moby/api/types/container"
 
 // HiddenPaths are the paths that a container cannot see, and those that it cannot
 // write: its own, or the usual ones if it has not said; none if it is privileged.
 func HiddenPaths(h *container.HostConfig) (masked, readOnly []string) {
 	masked, readOnly = h.MaskedPaths, h.ReadonlyPaths
-	open := h.Privileged || slices.ContainsFunc(h.SecurityOpt, func(o string) bool {
-		return o == "systempaths="+Unconfined || o == "systempaths:"+Unconfined
-	})
-	if open {
+	if s, err := parseSecurity(h.SecurityOpt); h.Privileged || err == nil && s.openPaths {
 		return masked, readOnly
 	}
 	if masked == nil {

@@ -82,6 +82,7 @@ func sets(list []string) *specs.LinuxCapabilities {
 // security is what --security-opt says.
 type security struct {
 	noNewPrivileges bool
+	openPaths       bool   // nothing masked or read-only
 	writableCgroups bool   // /sys/fs/cgroup can be written
 	seccomp         string // a profile's JSON, or unconfined, or ""
 	appArmor        string // a profile's name, or unconfined, or ""
@@ -153,6 +154,7 @@ func (s *security) option(o, key, value string) (err error) {
 		if value != Unconfined {
 			return invalid("invalid --security-opt 2: %q (systempaths can only be unconfined)", o)
 		}
+		s.openPaths = true
 	case "apparmor":
 		if value == "" || strings.ContainsAny(value, " \t\n\x00") {
 			return invalid("invalid --security-opt 2: %q (apparmor takes the name of a profile, or unconfined)", o)
