@@ -39,6 +39,9 @@ func (f filing) files(ctx context.Context, ref string) (p archive.Place, r *cont
 	q := shim.MountsRequest{ID: r.ID}
 	if r.State.Status.Alive() {
 		defer end()
+		if p.Users, err = userns.Of(r.State.Pid); err != nil {
+			return p, nil, nil, fmt.Errorf("reach the files of container %s: %w", r.Name, err)
+		}
 	} else {
 		in := spaces(f).input(r)
 		if err := f.storage.Begin(ctx, r, &in); err != nil {
@@ -52,11 +55,6 @@ func (f filing) files(ctx context.Context, ref string) (p archive.Place, r *cont
 		if q, err = f.unstarted(ctx, r, in); err != nil {
 			release()
 			return p, nil, nil, err
-		}
-	}
-	if r.State.Status.Alive() {
-		if p.Users, err = userns.Of(r.State.Pid); err != nil {
-			return p, nil, nil, fmt.Errorf("reach the files of container %s: %w", r.Name, err)
 		}
 	}
 	if p.Mounts, err = f.deps.Shim.Mounts(ctx, q); err != nil {

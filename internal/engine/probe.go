@@ -23,9 +23,8 @@ import (
 )
 
 // watchHealth begins to probe a run, if its configuration asks for that, and ends
-// with the run.
-func (s streams) watchHealth(r *container.Record, l *lives.Live, run *lives.Run) {
-	w := s.knownHealth(r, l)
+// with the run. w is what knownHealth says.
+func (s streams) watchHealth(r *container.Record, w *health.Watch, run *lives.Run) {
 	if w == nil {
 		return
 	}
@@ -142,7 +141,7 @@ func ask(ctx context.Context, r *container.Record) (code int, output string, err
 	if err != nil {
 		return -1, "", err
 	}
-	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", r.State.Pid))
+	ns, err := os.Open(sandboxPath(r))
 	if err != nil {
 		return -1, "", fmt.Errorf("find the container's network: %w", err)
 	}

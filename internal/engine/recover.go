@@ -99,7 +99,7 @@ func (c recovery) adopt(all []*container.Record, running map[string]shim.Status)
 			list = append(list, over{exit: *s.Exit})
 			continue
 		}
-		streams(c).watchHealth(after, c.lives.Get(r.ID), c.lives.Get(r.ID).Current())
+		streams(c).watchHealth(after, w, c.lives.Get(r.ID).Current())
 	}
 	return list
 }

@@ -89,7 +89,7 @@ func (c *core) running(id string, run *lives.Run, s started, restarts int) error
 	}
 	c.tell(r, events.ActionStart, nil)
 	close(run.Started)
-	streams{c}.watchHealth(r, c.lives.Get(id), run)
+	streams{c}.watchHealth(r, streams{c}.knownHealth(r, c.lives.Get(id)), run)
 	for _, w := range s.Warnings {
 		c.log.Warn("start of a container", "container", id, "warning", w)
 	}

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 
@@ -43,9 +44,13 @@ func (s *Store) Limit(r *container.Record, layer oci.Rootfs) error {
 }
 
 // unlimit gives the number of the layer's project back.
-func (s *Store) unlimit(r *container.Record, layer oci.Rootfs) error {
+func (s *Store) unlimit(ctx context.Context, r *container.Record) error {
 	if n, err := LayerSize(r.HostConfig.StorageOpt); err != nil || n == 0 {
 		return nil
+	}
+	layer, err := s.Layers.Rootfs(ctx, r.ID)
+	if err != nil {
+		return nil // it is gone, or what is below it
 	}
 	return quota.Clear(filepath.Dir(layer.Upper))
 }

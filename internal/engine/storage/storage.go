@@ -315,11 +315,7 @@ func (s *Store) Release(r *container.Record, anonymous bool) {
 // Discard takes away the layers of a container, its own and those of the images
 // that it mounts.
 func (s *Store) Discard(ctx context.Context, r *container.Record) error {
-	all := []error{s.dropShm(r.ID, true)}
-	if layer, err := s.Layers.Rootfs(ctx, r.ID); err == nil {
-		all = append(all, s.unlimit(r, layer))
-	}
-	all = append(all, s.Layers.RemoveRootfs(ctx, r.ID))
+	all := []error{s.dropShm(r.ID, true), s.unlimit(ctx, r), s.Layers.RemoveRootfs(ctx, r.ID)}
 	for _, m := range r.AllMounts() {
 		if m.Type == mount.TypeImage {
 			all = append(all, s.Layers.RemoveRootfs(ctx, m.Layers))
