@@ -81,6 +81,15 @@ func (c *Client) Delete(ctx context.Context, path string, query url.Values, out 
 	return c.call(ctx, http.MethodDelete, path, query, nil, out)
 }
 
+// Remove deletes; with force, what is not there is no error.
+func (c *Client) Remove(ctx context.Context, path string, query url.Values, force bool) error {
+	err := c.Delete(ctx, path, query, nil)
+	if force && IsStatus(err, http.StatusNotFound) {
+		return nil
+	}
+	return err
+}
+
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	body, err := encode(in)
 	if err != nil {

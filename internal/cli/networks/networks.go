@@ -4,16 +4,15 @@ package networks
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"net/url"
-	"strings"
 
 	"github.com/moby/moby/api/types/network"
 	"github.com/spf13/cobra"
 
 	"github.com/berth-containers/berth/internal/cli/client"
 	"github.com/berth-containers/berth/internal/cli/env"
+	"github.com/berth-containers/berth/internal/cli/runopts"
 )
 
 // create is the flags of network create.
@@ -76,12 +75,12 @@ func (c *create) build(cmd *cobra.Command) error {
 	if c.configFrom != "" {
 		r.ConfigFrom = &network.ConfigReference{Network: c.configFrom}
 	}
-	r.Labels, r.Options = pairs(c.labels), pairs(c.options)
-	config, err := Subnets(c.subnets, c.ranges, c.gateways, pairs(c.aux))
+	r.Labels, r.Options = runopts.Pairs(c.labels), runopts.Pairs(c.options)
+	config, err := Subnets(c.subnets, c.ranges, c.gateways, runopts.Pairs(c.aux))
 	if err != nil {
 		return err
 	}
-	r.IPAM = &network.IPAM{Driver: c.ipamDriver, Options: pairs(c.ipam), Config: config}
+	r.IPAM = &network.IPAM{Driver: c.ipamDriver, Options: runopts.Pairs(c.ipam), Config: config}
 	return nil
 }
 
@@ -164,11 +163,7 @@ func RemoveCommand(e *env.Env) *cobra.Command {
 		Use: "rm NETWORK [NETWORK...]", Short: "Remove one or more networks", Args: env.AtLeast(1), Aliases: []string{"remove"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.Each(args, func(name string) error {
-				err := e.Client.Delete(cmd.Context(), "/networks/"+client.Ref(name), nil, nil)
-				if force && client.IsStatus(err, http.StatusNotFound) {
-					return nil
-				}
-				return err
+				return e.Client.Remove(cmd.Context(), "/networks/"+client.Ref(name), nil, force)
 			})
 		},
 	}
@@ -184,7 +179,7 @@ func ConnectCommand(e *env.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "connect [OPTIONS] NETWORK CONTAINER", Short: "Connect a container to a network", Args: env.Exactly(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s.DriverOpts = pairs(options)
+			s.DriverOpts = runopts.Pairs(options)
 			s.IPAMConfig = &network.EndpointIPAMConfig{}
 			for _, f := range []struct {
 				flag, value string
@@ -240,15 +235,6 @@ func DisconnectCommand(e *env.Env) *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&q.Force, "force", "f", false, "Force the container to disconnect from a network")
 	return cmd
-}
-
-func pairs(list []string) map[string]string {
-	m := map[string]string{}
-	for _, s := range list {
-		key, value, _ := strings.Cut(s, "=")
-		m[key] = value
-	}
-	return m
 }
 
 func nonEmpty(s string) []string {

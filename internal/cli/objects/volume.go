@@ -5,7 +5,6 @@ package objects
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/berth-containers/berth/internal/cli/env"
 	"github.com/berth-containers/berth/internal/cli/filter"
 	"github.com/berth-containers/berth/internal/cli/format"
+	"github.com/berth-containers/berth/internal/cli/runopts"
 )
 
 // VolumeGroup is `volume …`.
@@ -86,7 +86,7 @@ func volumeCreate(e *env.Env) *cobra.Command {
 				}
 				r.Name = args[0]
 			}
-			r.Labels, r.DriverOpts = pairs(labels), pairs(options)
+			r.Labels, r.DriverOpts = runopts.Pairs(labels), runopts.Pairs(options)
 			var v volume.Volume
 			if err := e.Client.Post(cmd.Context(), "/volumes/create", nil, r, &v); err != nil {
 				return err
@@ -103,15 +103,6 @@ func volumeCreate(e *env.Env) *cobra.Command {
 	return cmd
 }
 
-func pairs(list []string) map[string]string {
-	m := map[string]string{}
-	for _, s := range list {
-		key, value, _ := strings.Cut(s, "=")
-		m[key] = value
-	}
-	return m
-}
-
 func volumeRemove(e *env.Env) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
@@ -122,11 +113,7 @@ func volumeRemove(e *env.Env) *cobra.Command {
 				query.Set("force", "1")
 			}
 			return e.Each(args, func(name string) error {
-				err := e.Client.Delete(cmd.Context(), "/volumes/"+client.Ref(name), query, nil)
-				if force && client.IsStatus(err, http.StatusNotFound) {
-					return nil
-				}
-				return err
+				return e.Client.Remove(cmd.Context(), "/volumes/"+client.Ref(name), query, force)
 			})
 		},
 	}

@@ -134,14 +134,14 @@ func (f *Flags) buildMetadata(c *container.Config, h *container.HostConfig) erro
 		}
 		labels = append(labels, list...)
 	}
-	c.Labels = pairs(append(labels, f.label.values...))
+	c.Labels = Pairs(append(labels, f.label.values...))
 	if len(f.annotation.values) > 0 {
-		h.Annotations = pairs(f.annotation.values)
+		h.Annotations = Pairs(f.annotation.values)
 	}
 	if f.logDriver == "none" && len(f.logOpt.values) > 0 {
 		return fmt.Errorf("invalid logging opts for driver none: %s", strings.Join(f.logOpt.values, " "))
 	}
-	h.LogConfig = container.LogConfig{Type: f.logDriver, Config: pairs(f.logOpt.values)}
+	h.LogConfig = container.LogConfig{Type: f.logDriver, Config: Pairs(f.logOpt.values)}
 	return nil
 }
 
@@ -236,7 +236,7 @@ func (f *Flags) buildStorage(c *container.Config, h *container.HostConfig) error
 	}
 	h.VolumesFrom, h.VolumeDriver, h.ReadonlyRootfs = f.volumesFrom.values, f.volumeDriver, f.readOnly
 	if len(f.storageOpt.values) > 0 {
-		h.StorageOpt = pairs(f.storageOpt.values)
+		h.StorageOpt = Pairs(f.storageOpt.values)
 	}
 	return nil
 }

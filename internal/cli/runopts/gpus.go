@@ -66,7 +66,7 @@ func gpuField(r *container.DeviceRequest, key, value string) (err error) {
 		if err != nil {
 			return errors.New("failed to read gpu options")
 		}
-		r.Options = pairs(list)
+		r.Options = Pairs(list)
 	default:
 		return fmt.Errorf("unexpected key '%s' in '%s=%s'", key, key, value)
 	}

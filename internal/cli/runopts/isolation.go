@@ -34,7 +34,7 @@ func (f *Flags) buildIsolation(_ *container.Config, h *container.HostConfig) err
 		}
 	}
 	if len(i.sysctl.values) > 0 {
-		h.Sysctls = pairs(i.sysctl.values)
+		h.Sysctls = Pairs(i.sysctl.values)
 	}
 	h.DeviceCgroupRules = i.deviceRule.values
 	var described []string

@@ -62,7 +62,7 @@ func (u *Update) Build() (r UpdateRequest, err error) {
 		}
 	}
 	r.PortBindingsRemove, r.EnvRemove, r.LabelsRemove, r.MountsRemove = u.publishRm.values, u.envRm.values, u.labelRm.values, u.mountRm.values
-	r.LabelsAdd = pairs(u.labelAdd.values)
+	r.LabelsAdd = Pairs(u.labelAdd.values)
 	if r.EnvAdd, err = environment(nil, u.envAdd.values, os.LookupEnv); err != nil {
 		return r, err
 	}

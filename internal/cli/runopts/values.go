@@ -102,8 +102,8 @@ func checkKey(s string) error {
 	return nil
 }
 
-// pairs makes a map of "a=b" and "a".
-func pairs(values []string) map[string]string {
+// Pairs makes a map of "a=b" and "a".
+func Pairs(values []string) map[string]string {
 	m := make(map[string]string, len(values))
 	for _, v := range values {
 		key, value, _ := strings.Cut(v, "=")
