@@ -61,7 +61,7 @@ func countUses(ctx context.Context, e usage) (map[string]int64, error) {
 
 func inspectImage(images imageReader) handler {
 	return func(w http.ResponseWriter, r *request) error {
-		img, err := imageFor(images, r)
+		img, err := imageFor(images, r, r.query.Get("platform"))
 		if err != nil {
 			return err
 		}
@@ -73,9 +73,9 @@ func inspectImage(images imageReader) handler {
 	}
 }
 
-// imageFor is the image that is asked for, if it is for the platform.
-func imageFor(images imageReader, r *request) (image.Image, error) {
-	platform, err := decode.Platform(r.query.Get("platform"))
+// imageFor is the image that is asked for, if it is for the platform; "" is any.
+func imageFor(images imageReader, r *request, platform string) (image.Image, error) {
+	platform, err := decode.Platform(platform)
 	if err != nil {
 		return image.Image{}, err
 	}
@@ -88,7 +88,7 @@ func imageFor(images imageReader, r *request) (image.Image, error) {
 
 func imageHistory(images imageReader) handler {
 	return func(w http.ResponseWriter, r *request) error {
-		img, err := imageFor(images, r)
+		img, err := imageFor(images, r, r.query.Get("platform"))
 		if err != nil {
 			return err
 		}
@@ -114,16 +114,8 @@ func tagImage(images imageReader, e announcer) handler {
 // An image is of one platform; if others are named it is not the one that is meant.
 func removeImage(images imageReader, e announcer) handler {
 	return func(w http.ResponseWriter, r *request) error {
-		for _, text := range r.query["platforms"] {
-			platform, err := decode.Platform(text)
-			if err != nil {
-				return err
-			}
-			img, err := images.Get(r.Context(), r.name)
-			if err != nil {
-				return err
-			}
-			if err := img.For(platform); err != nil {
+		for _, platform := range r.query["platforms"] {
+			if _, err := imageFor(images, r, platform); err != nil {
 				return err
 			}
 		}

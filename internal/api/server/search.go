@@ -19,11 +19,7 @@ func imageAttestations(images Images) handler {
 		if err != nil {
 			return err
 		}
-		img, err := images.Get(r.Context(), r.name)
-		if err != nil {
-			return err
-		}
-		if err := img.For(platform); err != nil {
+		if _, err := imageFor(images, r, platform); err != nil {
 			return err
 		}
 		found, err := images.Attestations(r.Context(), r.name, r.query["type"], decode.Bool(r.query, "statement"))
