@@ -34,7 +34,6 @@ const (
 type Translation struct {
 	Args     []string
 	Warnings []string
-	File     string // that was read, or that a reload reads
 }
 
 // Env is what of the environment matters.
@@ -64,7 +63,6 @@ func Translate(args []string, env Env) (t Translation, err error) {
 	if flags.NArg() > 0 {
 		return t, invalid("unexpected argument %q: every setting is a flag", flags.Arg(0))
 	}
-	t.File = *file
 	if *version {
 		t.Args = []string{"--version"}
 		return t, nil
