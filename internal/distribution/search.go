@@ -8,8 +8,11 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/registry"
+
+	"github.com/berth-containers/berth/internal/distribution/registries"
 )
 
 // hub is the host that searches for Docker's own registry.
@@ -19,7 +22,7 @@ const hub = "index.docker.io"
 // limit. Registries that do not search, which most are, are asked for their list
 // of all; NotImplemented if it has none either.
 func (c *Client) Search(ctx context.Context, host, term string, limit int, creds Credentials) ([]registry.SearchResult, error) {
-	if host == "docker.io" {
+	if host == registries.Hub {
 		host = hub
 	}
 	hosts, err := c.hosts(ctx, host, creds)
@@ -38,19 +41,15 @@ func (c *Client) Search(ctx context.Context, host, term string, limit int, creds
 	if err != nil && status(err) == 0 {
 		return nil, unreachable(err, "search "+host, host)
 	}
-	return c.searchCatalog(ctx, host, h.Path, term, limit, creds)
+	return c.searchCatalog(ctx, host, h, term, limit)
 }
 
 // searchCatalog looks through the list of all repositories.
-func (c *Client) searchCatalog(ctx context.Context, host, root, term string, limit int, creds Credentials) ([]registry.SearchResult, error) {
-	hosts, err := c.hosts(ctx, host, creds)
-	if err != nil {
-		return nil, err
-	}
-	q := request{method: http.MethodGet, path: root + "/_catalog", scope: []string{"registry:catalog:*"}}
+func (c *Client) searchCatalog(ctx context.Context, host string, h docker.RegistryHost, term string, limit int) ([]registry.SearchResult, error) {
+	q := request{method: http.MethodGet, path: h.Path + "/_catalog", scope: []string{"registry:catalog:*"}}
 	var found []registry.SearchResult
 	for page := 0; page < maxPages; page++ {
-		resp, err := c.send(ctx, hosts[len(hosts)-1], q)
+		resp, err := c.send(ctx, h, q)
 		if err != nil {
 			return nil, explainSearch(ctx, host, err)
 		}

@@ -39,7 +39,7 @@ func (s examiner) Attestations(ctx context.Context, ref string, types []string, 
 		return nil, err
 	}
 	var index ocispec.Index
-	if err := s.decode(ctx, r.Target, &index); err != nil {
+	if err := s.depot.ReadJSON(ctx, r.Target, manifest.MaxBytes, &index); err != nil {
 		return nil, err
 	}
 	var found []api.AttestationStatement
@@ -59,7 +59,7 @@ func (s examiner) Attestations(ctx context.Context, ref string, types []string, 
 // statements are those of one manifest; none if it was not pulled.
 func (s examiner) statements(ctx context.Context, d ocispec.Descriptor, types []string, read bool) ([]api.AttestationStatement, error) {
 	var m ocispec.Manifest
-	if err := s.decode(ctx, d, &m); err != nil {
+	if err := s.depot.ReadJSON(ctx, d, manifest.MaxBytes, &m); err != nil {
 		if errdefs.IsNotFound(err) {
 			return nil, nil
 		}
@@ -82,15 +82,4 @@ func (s examiner) statements(ctx context.Context, d ocispec.Descriptor, types []
 		found = append(found, one)
 	}
 	return found, nil
-}
-
-func (s examiner) decode(ctx context.Context, d ocispec.Descriptor, v any) error {
-	b, err := s.depot.ReadBlob(ctx, d, manifest.MaxBytes)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("read %s: %w", d.Digest, err)
-	}
-	return nil
 }

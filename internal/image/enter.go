@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,7 +95,7 @@ func (s Builds) entered(records []string, target ocispec.Descriptor) (digest.Dig
 
 func (s Builds) enterMade(ctx context.Context, records []string, m Made) (digest.Digest, error) {
 	if here, err := s.depot.HoldBlob(ctx, m.Target.Digest); err != nil || !here {
-		return "", fmt.Errorf("enter image %s: its manifest is missing (%w)", m.Target.Digest, errOr(err, errdefs.ErrNotFound))
+		return "", fmt.Errorf("enter image %s: its manifest is missing (%w)", m.Target.Digest, cmp.Or[error](err, errdefs.ErrNotFound))
 	}
 	r := manifest.Reading{Target: manifest.Bare(m.Target)}
 	p, err := manifest.Read(ctx, s.depot, r)
@@ -171,11 +172,4 @@ func (s Builds) adoptLayers(ctx context.Context, p *manifest.Image, layers []str
 		}
 	}
 	return true, adopted, nil
-}
-
-func errOr(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
 }
