@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -227,8 +228,8 @@ func textsOf(value json.RawMessage, flagType string) (texts []string, want strin
 	case "stringArray":
 		var pairs map[string]string
 		if json.Unmarshal(value, &pairs) == nil && pairs != nil {
-			for name, v := range pairs {
-				texts = append(texts, name+"="+v)
+			for _, name := range slices.Sorted(maps.Keys(pairs)) {
+				texts = append(texts, name+"="+pairs[name])
 			}
 			return texts, ""
 		}
