@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 
@@ -68,8 +69,5 @@ func (n *stepNetworks) Release(ctx context.Context, id string) error {
 	if s == nil {
 		return nil
 	}
-	if err := s.Close(); err != nil {
-		return err
-	}
-	return n.bridge.Release(ctx, id)
+	return errors.Join(s.Close(), n.bridge.Release(ctx, id))
 }

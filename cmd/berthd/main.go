@@ -94,14 +94,14 @@ func run(name string, args []string) error {
 		}
 	}
 	notify("STOPPING=1")
-	if hostStops(context.Background()) {
-		log.Info("the host stops: so do the containers, until it is up again")
-		d.halt(log)
-	}
 	go func() {
 		<-signals
 		os.Exit(1) // asked twice
 	}()
+	if hostStops(context.Background()) {
+		log.Info("the host stops: so do the containers, until it is up again")
+		d.halt(log)
+	}
 	ctx, cancel = context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
 	return errors.Join(err, d.stop(ctx))

@@ -61,7 +61,7 @@ func start(ctx context.Context, cfg config.Config, log *slog.Logger) (d *daemon,
 	if err != nil {
 		return nil, err
 	}
-	d = &daemon{failed: make(chan error, 2)}
+	d = &daemon{failed: make(chan error, 1)}
 	defer d.closers.OnError(ctx, &err)
 	if err := d.lock(cfg); err != nil {
 		return nil, err
@@ -100,10 +100,15 @@ func start(ctx context.Context, cfg config.Config, log *slog.Logger) (d *daemon,
 
 func (d *daemon) serve(l net.Listener) {
 	if err := d.server.Serve(l); err != nil {
-		select {
-		case d.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err):
-		default:
-		}
+		d.fail(fmt.Errorf("serve %s: %w", l.Addr(), err))
+	}
+}
+
+// fail ends the engine; of several errors the first is told.
+func (d *daemon) fail(err error) {
+	select {
+	case d.failed <- err:
+	default:
 	}
 }
 
@@ -117,11 +122,16 @@ func (d *daemon) serveMetrics(addr string, e metrics.Engine) error {
 		return fmt.Errorf("listen for metrics: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- d.metrics.Serve(ctx, l, e) }()
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := d.metrics.Serve(ctx, l, e); err != nil {
+			d.fail(err)
+		}
+	})
 	d.closers.Add(func(context.Context) error {
 		cancel()
-		return <-done
+		serving.Wait()
+		return nil
 	})
 	return nil
 }
