@@ -113,11 +113,7 @@ func (n *core) forget(containerID string) {
 // publish makes places known: their ports to the kernel, their names to the
 // Directory.
 func (n *core) publish(places []place) error {
-	n.mu.Lock()
-	for _, p := range places {
-		n.live[p.ID] = p
-	}
-	n.mu.Unlock()
+	n.keep(places)
 	m := mappings(places...)
 	if err := n.change(n.table.Add, m); err != nil {
 		n.mu.Lock()

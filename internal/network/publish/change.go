@@ -20,7 +20,7 @@ func Compare(have, want []container.Port) Change {
 	for _, exact := range []bool{true, false} {
 		for _, w := range want {
 			n, err := normal(w)
-			if fixed := n.HostPort != 0 && n.LastHostPort <= n.HostPort; fixed != exact {
+			if leavesNoChoice(n) != exact {
 				continue
 			}
 			i := slices.IndexFunc(c.Gone, func(h container.Port) bool { return err == nil && serves(h, n) })
@@ -81,9 +81,5 @@ func (p *Ports) Shrink(owner string, ports []container.Port) {
 		delete(p.claims, owner)
 	}
 	p.mu.Unlock()
-	for _, c := range gone {
-		if c.sock != nil {
-			c.sock.Close()
-		}
-	}
+	closeAll(gone)
 }

@@ -42,7 +42,7 @@ func (p *Ports) Reserve(owner string, ports []container.Port, everywhere []netip
 	held := make([][]container.Port, len(ports))
 	for _, fixed := range []bool{true, false} {
 		for i, want := range ports {
-			if fixed != (want.HostPort != 0 && want.LastHostPort <= want.HostPort) {
+			if fixed != leavesNoChoice(want) {
 				continue
 			}
 			want, err := normal(want)
@@ -105,11 +105,7 @@ func (p *Ports) Release(owner string) {
 	gone := p.claims[owner]
 	delete(p.claims, owner)
 	p.mu.Unlock()
-	for _, c := range gone {
-		if c.sock != nil {
-			c.sock.Close()
-		}
-	}
+	closeAll(gone)
 }
 
 // Close gives all sockets back.
@@ -119,13 +115,20 @@ func (p *Ports) Close() {
 	p.claims = map[string][]*claim{}
 	p.mu.Unlock()
 	for _, claims := range all {
-		for _, c := range claims {
-			if c.sock != nil {
-				c.sock.Close()
-			}
+		closeAll(claims)
+	}
+}
+
+func closeAll(claims []*claim) {
+	for _, c := range claims {
+		if c.sock != nil {
+			c.sock.Close()
 		}
 	}
 }
+
+// leavesNoChoice is whether one number is asked for, not any or one of a range.
+func leavesNoChoice(p container.Port) bool { return p.HostPort != 0 && p.LastHostPort <= p.HostPort }
 
 func normal(p container.Port) (container.Port, error) {
 	p.Proto = cmp.Or(p.Proto, "tcp")
