@@ -15,6 +15,9 @@ func TestBelow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := Below(filepath.Join(dir, "missing")); err == nil {
+		t.Error("a directory that is not there")
+	}
 	below := filepath.Join(dir, "below")
 	if err := os.Mkdir(below, 0o755); err != nil {
 		t.Fatal(err)
@@ -36,8 +39,5 @@ func TestBelow(t *testing.T) {
 		if err != nil || flags&topDir != 0 != want {
 			t.Errorf("%s has flags %#x, %v", path, flags, err)
 		}
-	}
-	if err := Below(filepath.Join(dir, "missing")); err == nil {
-		t.Error("a directory that is not there")
 	}
 }
