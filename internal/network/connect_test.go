@@ -150,3 +150,34 @@ func TestRemoveAgain(t *testing.T) {
 		t.Error("it was removed and is there:", err)
 	}
 }
+
+// What is known of a place goes with its link.
+func TestLeftLinksAreForgotten(t *testing.T) {
+	n := open(t, testConfig(t))
+	lan := define(t, n, mobynet.CreateRequest{Name: "lan", EnableIPv6: six()})
+	quick, slow := take(t, n, in(lan)), take(t, n, in(lan))
+	if err := bridge.Remove(quick.ep.HostLink); err != nil {
+		t.Fatal(err)
+	}
+	index, err := n.host.Index(slow.ep.HostLink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free(t, n, quick)
+	if err := n.Release(t.Context(), slow.ep.ContainerID); err != nil {
+		t.Fatal(err)
+	}
+	s := n.segments[lan.ID]
+	if s.last[slow.ip] != slow.ep.HostLink || len(s.last) != 2 {
+		t.Fatalf("known: %v, want the two addresses of %s", s.last, slow.ep.HostLink)
+	}
+	gone := make(chan struct{})
+	forget := n.sweep.forget(index)
+	n.sweep.after(index, 0, func() { forget(); close(gone) })
+	<-gone
+	awaitLink(t, slow.ep.HostLink)
+	if len(s.last) != 0 {
+		t.Errorf("still known: %v", s.last)
+	}
+	slow.leave()
+}

@@ -196,13 +196,13 @@ func (n *Network) Release(_ context.Context, containerID string) error {
 // vacate gives a place back. Its link goes with the sandbox, or soon after.
 func (n *core) vacate(p place) {
 	if link, err := n.host.Index(p.HostLink); err == nil {
-		n.sweep.after(link, grace)
+		p.segment.left(p.Endpoint)
+		n.sweep.after(link, grace, func() { p.segment.forget(p.Endpoint) })
 	}
 	for _, a := range addresses(p.Endpoint) {
 		// The entry is of no use now; that it is gone already is no error.
 		_ = n.host.Do(rtnl.DropNeighbour(p.segment.first(), a.Addr()))
 	}
-	p.segment.left(p.Endpoint)
 	p.segment.free(p.Endpoint)
 	n.leave(p.segment)
 }

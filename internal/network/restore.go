@@ -116,7 +116,7 @@ func (n *Network) restoreLinks(living []Live, keep map[string]*segment) (broken,
 		case !n.ours(name):
 		case !kept:
 			b.strayed = b.strayed || l.Attrs().ParentIndex > firstInside
-			n.sweep.after(l.Attrs().Index, 0)
+			n.sweep.after(l.Attrs().Index, 0, func() {})
 		case s != nil && !s.has(l.Attrs().MasterIndex):
 			if err := bridge.Rejoin(name, s.first()); err != nil {
 				errs = append(errs, err)

@@ -205,7 +205,7 @@ func TestHeldLinkIsSwept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.sweep.after(index, 0) // not wait for the grace
+	n.sweep.after(index, 0, func() {}) // not wait for the grace
 	awaitLink(t, b.ep.HostLink)
 }
 

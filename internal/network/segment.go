@@ -33,7 +33,7 @@ type segment struct {
 
 	mu     sync.Mutex
 	shards []joined              // the bridges, the one with the addresses first
-	last   map[netip.Addr]string // host link of an address's last owner
+	last   map[netip.Addr]string // host link of an address's last owner, while it is there
 
 	members int  // guarded by the Network's mu, as gone is
 	gone    bool // it is being removed
@@ -213,6 +213,17 @@ func (s *segment) left(ep container.Endpoint) {
 	defer s.mu.Unlock()
 	for _, p := range addresses(ep) {
 		s.last[p.Addr()] = ep.HostLink
+	}
+}
+
+// forget is called when the link is gone that left remembered.
+func (s *segment) forget(ep container.Endpoint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range addresses(ep) {
+		if s.last[p.Addr()] == ep.HostLink {
+			delete(s.last, p.Addr())
+		}
 	}
 }
 

@@ -19,23 +19,30 @@ type sweeper struct {
 	log *slog.Logger
 
 	mu  sync.Mutex
-	due map[int]time.Time // by link index
+	due map[int]leaving // by link index
 
 	wake chan struct{}
 	stop chan struct{}
 	done sync.WaitGroup
 }
 
+// leaving is a link that is to be gone.
+type leaving struct {
+	at   time.Time
+	gone func() // called once it is
+}
+
 func newSweeper(log *slog.Logger) *sweeper {
-	s := &sweeper{log: log, due: map[int]time.Time{}, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	s := &sweeper{log: log, due: map[int]leaving{}, wake: make(chan struct{}, 1), stop: make(chan struct{})}
 	s.done.Go(s.run)
 	return s
 }
 
-// after has a link taken away if it is still there when the time has passed.
-func (s *sweeper) after(link int, d time.Duration) {
+// after has a link taken away if it is still there when the time has passed, and
+// then gone called.
+func (s *sweeper) after(link int, d time.Duration, gone func()) {
 	s.mu.Lock()
-	s.due[link] = time.Now().Add(d)
+	s.due[link] = leaving{time.Now().Add(d), gone}
 	s.mu.Unlock()
 	select {
 	case s.wake <- struct{}{}:
@@ -62,10 +69,12 @@ func (s *sweeper) run() {
 			if link == 0 {
 				continue
 			}
-			s.forget(link)
+			gone := s.forget(link)
 			if err := bridge.RemoveIndex(link); err != nil {
 				s.log.Warn("link of a gone container stays", "link", link, "error", err)
+				continue
 			}
+			gone()
 		}
 	}
 }
@@ -75,16 +84,18 @@ func (s *sweeper) first() (int, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	link, at := 0, time.Now().Add(time.Hour)
-	for l, t := range s.due {
-		if t.Before(at) {
-			link, at = l, t
+	for l, d := range s.due {
+		if d.at.Before(at) {
+			link, at = l, d.at
 		}
 	}
 	return link, time.Until(at)
 }
 
-func (s *sweeper) forget(link int) {
+func (s *sweeper) forget(link int) (gone func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	gone = s.due[link].gone
 	delete(s.due, link)
+	return gone
 }
