@@ -144,13 +144,8 @@ func (b *Builder) DiskUsage(ctx context.Context) ([]build.CacheRecord, error) {
 	if !b.Used() {
 		return nil, nil
 	}
-	p, release, err := b.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
 	var list []build.CacheRecord
-	return list, ask(ctx, p, http.MethodGet, calls.CachePath, &list)
+	return list, b.ask(ctx, http.MethodGet, calls.CachePath, &list)
 }
 
 // MakeRoom lets go of what of the cache no build uses.
@@ -158,13 +153,8 @@ func (b *Builder) MakeRoom(ctx context.Context) error {
 	if !b.Used() {
 		return nil
 	}
-	p, release, err := b.acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
 	var report build.CachePruneReport
-	if err := ask(ctx, p, http.MethodPost, "/build/prune?all=1", &report); err != nil {
+	if err := b.ask(ctx, http.MethodPost, "/build/prune?all=1", &report); err != nil {
 		return err
 	}
 	b.log.Info("the build cache went", "records", len(report.CachesDeleted))
@@ -172,9 +162,15 @@ func (b *Builder) MakeRoom(ctx context.Context) error {
 }
 
 // ask makes a request of the engine's own.
-func ask(ctx context.Context, p *process, method, path string, into any) error {
+func (b *Builder) ask(ctx context.Context, method, path string, into any) error {
+	conn, release, err := b.reach(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	defer conn.Close()
 	client := &http.Client{Transport: &http.Transport{
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, p) },
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 		DisableKeepAlives: true,
 	}}
 	q, err := http.NewRequestWithContext(ctx, method, "http://builder"+path, http.NoBody)
