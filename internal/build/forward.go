@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/containerd/errdefs"
@@ -21,8 +22,8 @@ import (
 )
 
 // Forward has the builder answer a request, with the path without a version. A
-// connection that the builder takes over is carried until either side ends; an
-// error means that nothing was answered.
+// connection that the builder takes over is carried until either side ends; after
+// an error the answer, if it began, is not whole.
 func (b *Builder) Forward(w http.ResponseWriter, r *http.Request, path string) error {
 	conn, release, err := b.reach(r.Context())
 	if err != nil {
@@ -35,6 +36,8 @@ func (b *Builder) Forward(w http.ResponseWriter, r *http.Request, path string) e
 	out := r.Clone(r.Context())
 	out.URL, out.Host, out.RequestURI = &url.URL{Path: path, RawQuery: r.URL.RawQuery}, "builder", ""
 	out.Close = r.Header.Get("Upgrade") == ""
+	// Who waits for it hears it when the body is read.
+	out.Header.Del("Expect")
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
@@ -124,18 +127,16 @@ func carry(w http.ResponseWriter, resp *http.Response, in *bufio.Reader, conn ne
 	if err := resp.Write(client); err != nil {
 		return nil
 	}
-	ended := make(chan struct{}, 2)
-	join := func(to net.Conn, from io.Reader) {
+	var joined sync.WaitGroup
+	join := func(to io.Writer, from io.Reader) {
 		_, _ = io.Copy(to, from)
-		if c, ok := to.(interface{ CloseWrite() error }); ok {
-			_ = c.CloseWrite()
-		}
-		ended <- struct{}{}
+		// Neither may hold the other, nor the builder, when it has gone.
+		conn.Close()
+		client.Close()
 	}
-	go join(conn, buffered)
-	go join(client, in)
-	<-ended
-	<-ended
+	joined.Go(func() { join(conn, buffered) })
+	joined.Go(func() { join(client, in) })
+	joined.Wait()
 	return nil
 }
 
