@@ -146,7 +146,8 @@ func (b *Builder) DiskUsage(ctx context.Context) ([]build.CacheRecord, error) {
 		return nil, nil
 	}
 	var list []build.CacheRecord
-	return list, b.ask(ctx, http.MethodGet, calls.CachePath, &list)
+	err := b.ask(ctx, http.MethodGet, calls.CachePath, &list)
+	return list, err
 }
 
 // MakeRoom lets go of what of the cache no build uses.

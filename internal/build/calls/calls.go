@@ -117,5 +117,6 @@ func Call[A any](ctx context.Context, conn grpc.ClientConnInterface, name string
 	if err := conn.Invoke(ctx, "/"+service+"/"+name, wrapperspb.Bytes(text), out); err != nil {
 		return answer, errgrpc.ToNative(err)
 	}
-	return answer, json.Unmarshal(out.Value, &answer)
+	err = json.Unmarshal(out.Value, &answer)
+	return answer, err
 }
