@@ -130,11 +130,12 @@ func environment() []string {
 
 // attend answers the builder until it is gone, and takes away what it had.
 func (b *Builder) attend(p *process, conn net.Conn) {
-	l := &single{conn: conn, closed: make(chan struct{})}
-	go func() { _ = p.server.Serve(l) }()
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = p.server.Serve(&single{conn: conn, closed: make(chan struct{})}) })
 	err := p.cmd.Wait()
 	p.server.Stop()
-	l.Close()
+	serving.Wait()
+	conn.Close() // of a builder that ended before it was served
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	p.mu.Lock()
