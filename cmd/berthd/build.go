@@ -58,7 +58,7 @@ func (n *stepNetworks) Take(ctx context.Context, id string) (calls.Network, erro
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.taken[id] = s
-	return calls.Network{Path: s.NetNS, Address: s.Endpoints[0].IP.Addr().String()}, nil
+	return calls.Network{Path: s.NetNS}, nil
 }
 
 func (n *stepNetworks) Release(ctx context.Context, id string) error {

@@ -46,8 +46,7 @@ type Made = image.Made
 
 // Network is a network namespace on the engine's bridge.
 type Network struct {
-	Path    string // of the namespace; valid until ReleaseNetwork
-	Address string
+	Path string // of the namespace; valid until ReleaseNetwork
 }
 
 // Setup is what the builder is told when it starts.
@@ -60,15 +59,11 @@ type Setup struct {
 	CgroupParent string // of RUN's cgroups
 	InitBinary   string
 	Registries   registries.Table
-	DNS          DNS
 	Insecure     bool // RUN --security=insecure may be allowed by a build
 	Version      string
 	Gateway      string // what host-gateway stands for
 	Limits       Limits
 }
-
-// DNS is what RUN finds in /etc/resolv.conf in place of the host's.
-type DNS struct{ Servers, Search, Options []string }
 
 // Limits of the cache, in bytes; 0 leaves it to the free space of the disk.
 type Limits struct{ ReservedBytes, MaxBytes, MinFreeBytes int64 }

@@ -35,8 +35,6 @@ type Options struct {
 	Dir          string // for what belongs to running steps; others clean it up
 	CgroupParent string
 	Networks     map[pb.NetMode]network.Provider
-	DNS          *oci.DNSConfig
-	Apparmor     string // the profile of steps, if the host has AppArmor
 }
 
 // Executor runs steps.
@@ -140,7 +138,7 @@ func (e *Executor) prepare(ctx context.Context, id string, s *step, root bk.Moun
 		return err
 	}
 	spec, done, err := oci.GenerateSpec(ctx, meta, mounts, id, resolv, hosts, ns, e.options.CgroupParent,
-		oci.ProcessSandbox, nil, e.options.Apparmor, false, "", nil, opts...)
+		oci.ProcessSandbox, nil, "", false, "", nil, opts...)
 	if err != nil {
 		return err
 	}
@@ -205,7 +203,7 @@ func (e *Executor) files(ctx context.Context, meta bk.Meta, undo *cleanup) (reso
 		return "", "", err
 	}
 	defer dir.Close()
-	if resolv, err = oci.GetResolvConf(ctx, dir, nil, e.options.DNS, meta.NetMode); err != nil {
+	if resolv, err = oci.GetResolvConf(ctx, dir, nil, nil, meta.NetMode); err != nil {
 		return "", "", fmt.Errorf("write resolv.conf: %w", err)
 	}
 	hosts, clean, err := oci.GetHostsFile(ctx, dir, meta.ExtraHosts, nil, meta.Hostname)

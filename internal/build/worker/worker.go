@@ -29,7 +29,6 @@ import (
 	"github.com/containerd/containerd/v2/plugins/diff/walking"
 	"github.com/moby/buildkit/cache/metadata"
 	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/executor/oci"
 	"github.com/moby/buildkit/exporter"
 	"github.com/moby/buildkit/session"
 	containerdsnapshot "github.com/moby/buildkit/snapshot/containerd"
@@ -66,8 +65,7 @@ func newWorker(ctx context.Context, conn *grpc.ClientConn, s calls.Setup, fresh 
 	networks := map[pb.NetMode]network.Provider{
 		pb.NetMode_UNSET: bridge{conn}, pb.NetMode_HOST: network.NewHostProvider(), pb.NetMode_NONE: network.NewNoneProvider(),
 	}
-	dns := &oci.DNSConfig{Nameservers: s.DNS.Servers, SearchDomains: s.DNS.Search, Options: s.DNS.Options}
-	exec, err := executor.New(run, executor.Options{Dir: filepath.Join(s.State, "steps"), CgroupParent: s.CgroupParent, Networks: networks, DNS: dns})
+	exec, err := executor.New(run, executor.Options{Dir: filepath.Join(s.State, "steps"), CgroupParent: s.CgroupParent, Networks: networks})
 	if err != nil {
 		return nil, err
 	}
