@@ -11,6 +11,7 @@ import (
 	"github.com/moby/buildkit/util/leaseutil"
 
 	"github.com/berth-containers/berth/internal/atomicfile"
+	"github.com/berth-containers/berth/internal/image/depot"
 	"github.com/berth-containers/berth/internal/sys/syncfs"
 )
 
@@ -70,9 +71,6 @@ func (c cache) note(text string) error {
 
 func (c cache) file(name string) string { return filepath.Join(c.dir, name) }
 
-// engineLabel is on the leases that are not a builder's.
-const engineLabel = "berth.lease"
-
 // release drops all that a cache owned which is gone.
 func release(ctx context.Context, owners *leaseutil.Manager) error {
 	list, err := owners.List(ctx)
@@ -80,7 +78,7 @@ func release(ctx context.Context, owners *leaseutil.Manager) error {
 		return fmt.Errorf("list what the cache owned: %w", err)
 	}
 	for _, l := range list {
-		if _, engines := l.Labels[engineLabel]; engines {
+		if _, engines := l.Labels[depot.LeaseLabel]; engines {
 			continue
 		}
 		if err := owners.Delete(ctx, l); err != nil {

@@ -15,10 +15,13 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
+// LeaseLabel is on the engine's own leases: "work", "pull", "resume", "rootfs" or
+// "view". A builder's have none.
+const LeaseLabel = "berth.lease"
+
 const (
-	leaseLabel = "berth.lease" // "work", "pull", "resume" or "rootfs"
-	workLabel  = "work"
-	rootfsID   = "rootfs" // the lease of the chains that have a rootfs
+	workLabel = "work"
+	rootfsID  = "rootfs" // the lease of the chains that have a rootfs
 )
 
 // background runs at most one collection at a time and remembers that another
@@ -175,7 +178,7 @@ func (s *Depot) leaseRootfs(ctx context.Context) (used map[string]bool, err erro
 		}
 	}
 	used = maps.Clone(want)
-	_, err = s.leases.Create(ctx, leases.WithID(rootfsID), leases.WithLabel(leaseLabel, rootfsID))
+	_, err = s.leases.Create(ctx, leases.WithID(rootfsID), leases.WithLabel(LeaseLabel, rootfsID))
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("lease rootfs: %w", err)
 	}
@@ -208,7 +211,7 @@ func chainResource(chain string) leases.Resource {
 // Lease returns a context whose blobs and snapshots stay until done is called.
 // done(err) with an error collects at once, so that a failure leaves nothing.
 func (s *Depot) Lease(ctx context.Context) (leased context.Context, done func(error), err error) {
-	return s.lease(ctx, leases.WithLabel(leaseLabel, workLabel))
+	return s.lease(ctx, leases.WithLabel(LeaseLabel, workLabel))
 }
 
 func (s *Depot) lease(ctx context.Context, opts ...leases.Opt) (leased context.Context, done func(error), err error) {

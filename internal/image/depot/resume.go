@@ -28,7 +28,7 @@ type resumption struct{ *Depot }
 // LeasePull is Lease for the pull of a name: a crash keeps the whole blobs that
 // came, as Keep does.
 func (s *Depot) LeasePull(ctx context.Context, name string) (leased context.Context, done func(error), err error) {
-	return s.lease(ctx, leases.WithLabel(leaseLabel, pullLabel), leases.WithLabel(forLabel, name))
+	return s.lease(ctx, leases.WithLabel(LeaseLabel, pullLabel), leases.WithLabel(forLabel, name))
 }
 
 // Keep makes the whole blobs that the lease of ctx owns, and those kept for the
@@ -51,7 +51,7 @@ func (s resumption) keep(ctx context.Context, from leases.Lease, name string) er
 	}
 	// A lease of its own owns nothing of what is made here but what it is given.
 	ctx = s.Unleased(ctx)
-	l, err := s.leases.Create(ctx, leases.WithRandomID(), leases.WithLabel(leaseLabel, resumeLabel), leases.WithLabel(forLabel, name), leases.WithExpiration(resumeTime))
+	l, err := s.leases.Create(ctx, leases.WithRandomID(), leases.WithLabel(LeaseLabel, resumeLabel), leases.WithLabel(forLabel, name), leases.WithExpiration(resumeTime))
 	if err != nil {
 		return fmt.Errorf("keep what was fetched: %w", err)
 	}
@@ -130,7 +130,7 @@ func (s resumption) dropParts(ctx context.Context) error {
 }
 
 func (s resumption) kept(ctx context.Context, name string) ([]leases.Lease, error) {
-	all, err := s.leases.List(ctx, `labels."`+leaseLabel+`"==`+resumeLabel)
+	all, err := s.leases.List(ctx, `labels."`+LeaseLabel+`"==`+resumeLabel)
 	if err != nil {
 		return nil, fmt.Errorf("list what was kept: %w", err)
 	}
@@ -162,7 +162,7 @@ func (s resumption) releaseWork(ctx context.Context) error {
 	}
 	var left []leases.Lease
 	for _, l := range all {
-		switch l.Labels[leaseLabel] {
+		switch l.Labels[LeaseLabel] {
 		case resumeLabel:
 			s.collectExpired()
 		case pullLabel:

@@ -10,7 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// viewLabel is the value of leaseLabel of leases that keep what is mounted.
+// viewLabel is the value of LeaseLabel of leases that keep what is mounted.
 const viewLabel = "view"
 
 // Views are the chains that are mounted somewhere.
@@ -19,7 +19,7 @@ type Views struct{ *Depot }
 // Keep makes a chain stay until Drop, also over a restart. There is at
 // most one of a place: AlreadyExists. facts are kept with it.
 func (s Views) Keep(ctx context.Context, place, chain string, facts map[string]string) error {
-	labels := map[string]string{leaseLabel: viewLabel, viewLabel: place}
+	labels := map[string]string{LeaseLabel: viewLabel, viewLabel: place}
 	maps.Copy(labels, facts)
 	ctx = s.Unleased(ctx)
 	l, err := s.leases.Create(ctx, leases.WithID(viewID(place)), leases.WithLabels(labels))
@@ -44,7 +44,7 @@ func (s Views) Drop(ctx context.Context, place string) error {
 
 // List lists places and what is known of them.
 func (s Views) List(ctx context.Context) (map[string]map[string]string, error) {
-	kept, err := s.leases.List(s.Unleased(ctx), `labels."`+leaseLabel+`"==`+viewLabel)
+	kept, err := s.leases.List(s.Unleased(ctx), `labels."`+LeaseLabel+`"==`+viewLabel)
 	if err != nil {
 		return nil, fmt.Errorf("list views: %w", err)
 	}
