@@ -40,7 +40,6 @@ const (
 const (
 	startTime = 30 * time.Second
 	stopTime  = 5 * time.Second
-	pieces    = 16 << 20 // a message to or from the engine
 )
 
 func main() {
@@ -143,7 +142,7 @@ func inherited(gone chan struct{}) (net.Listener, *grpc.ClientConn, error) {
 			}
 		}),
 		grpc.WithIdleTimeout(0), // there is no other connection to go on with
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(pieces), grpc.MaxCallSendMsgSize(pieces)))
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(calls.MessageBytes), grpc.MaxCallSendMsgSize(calls.MessageBytes)))
 	return l, conn, err
 }
 

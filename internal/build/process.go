@@ -23,9 +23,6 @@ import (
 	"github.com/berth-containers/berth/internal/sys/cgroup"
 )
 
-// messageBytes bounds one message from the builder: a piece of a blob.
-const messageBytes = 16 << 20
-
 // process is a builder that runs.
 type process struct {
 	socket string // answers HTTP
@@ -170,7 +167,7 @@ func (b *Builder) end(p *process) {
 
 // serve is what the engine answers a builder.
 func (b *Builder) serve(p *process) *grpc.Server {
-	s := grpc.NewServer(grpc.MaxRecvMsgSize(messageBytes), grpc.MaxSendMsgSize(messageBytes))
+	s := grpc.NewServer(grpc.MaxRecvMsgSize(calls.MessageBytes), grpc.MaxSendMsgSize(calls.MessageBytes))
 	storage.Serve(s, b.deps.Images.Depot())
 	calls.Serve(s, map[string]calls.Handler{
 		calls.Hello: calls.Answer(func(context.Context, struct{}) (calls.Setup, error) { return b.cfg.Setup, nil }),

@@ -35,6 +35,9 @@ const (
 	ReleaseNetwork = "ReleaseNetwork"
 )
 
+// MessageBytes bounds one message between the two: a piece of a blob.
+const MessageBytes = 16 << 20
+
 // CachePath is where the builder lists its cache.
 const CachePath = "/build/cache"
 
