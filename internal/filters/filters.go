@@ -1,7 +1,8 @@
-// Package filters matches the values of Docker's filters. It is pure.
+// Package filters reads Docker's filters and matches their values. It is pure.
 package filters
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,6 +15,32 @@ import (
 
 // Filters are for each key the values that were asked for.
 type Filters = map[string]map[string]bool
+
+// Parse reads {"name":["a"]} as well as {"name":{"a":true}}; "" is no filters.
+func Parse(text string) (Filters, error) {
+	f := Filters{}
+	if text == "" {
+		return f, nil
+	}
+	if err := json.Unmarshal([]byte(text), &f); err == nil {
+		if f == nil { // null
+			f = Filters{}
+		}
+		return f, nil
+	}
+	var lists map[string][]string
+	if err := json.Unmarshal([]byte(text), &lists); err != nil {
+		return nil, errdefs.ErrInvalidArgument.WithMessage("invalid filter: " + err.Error())
+	}
+	f = Filters{}
+	for key, values := range lists {
+		f[key] = make(map[string]bool, len(values))
+		for _, v := range values {
+			f[key][v] = true
+		}
+	}
+	return f, nil
+}
 
 // Only refuses keys that are none of known.
 func Only(f Filters, known ...string) error {

@@ -18,6 +18,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/registry"
+
+	"github.com/berth-containers/berth/internal/filters"
 )
 
 // MaxBody is the size of the largest JSON body that is read.
@@ -75,39 +77,12 @@ func checkContentType(r *http.Request) error {
 	return nil
 }
 
-// Filters reads {"name":["a"]} as well as {"name":{"a":true}}.
-func Filters(text string) (map[string]map[string]bool, error) {
-	filters := map[string]map[string]bool{}
-	if text == "" {
-		return filters, nil
-	}
-	if err := json.Unmarshal([]byte(text), &filters); err == nil {
-		return noNil(filters), nil
-	}
-	var lists map[string][]string
-	if err := json.Unmarshal([]byte(text), &lists); err != nil {
-		return nil, invalid("invalid filter: %v", err)
-	}
-	filters = map[string]map[string]bool{}
-	for key, values := range lists {
-		filters[key] = make(map[string]bool, len(values))
-		for _, v := range values {
-			filters[key][v] = true
-		}
-	}
-	return filters, nil
-}
-
-func noNil(filters map[string]map[string]bool) map[string]map[string]bool {
-	if filters == nil {
-		return map[string]map[string]bool{}
-	}
-	return filters
-}
+// Filters reads what filters.Parse reads.
+func Filters(text string) (filters.Filters, error) { return filters.Parse(text) }
 
 // FilterBool is the value of a filter that is true or false.
-func FilterBool(filters map[string]map[string]bool, key string, absent bool) (bool, error) {
-	for text := range filters[key] {
+func FilterBool(f filters.Filters, key string, absent bool) (bool, error) {
+	for text := range f[key] {
 		value, err := strconv.ParseBool(text)
 		if err != nil {
 			return false, invalid("invalid filter '%s=%s': use true or false", key, text)

@@ -72,7 +72,7 @@ func Parse(q url.Values) (Options, error) {
 	o := Options{
 		Version: build.BuilderV1, Dockerfile: q.Get("dockerfile"), Remote: q.Get("remote"), Session: q.Get("session"), BuildID: q.Get("buildid"),
 		Tags: q["t"], Target: q.Get("target"), Platform: q.Get("platform"), Network: q.Get("networkmode"), ExtraHosts: q["extrahosts"],
-		Quiet: truth(q.Get("q")), NoCache: truth(q.Get("nocache")), Pull: truth(q.Get("pull")), Squash: truth(q.Get("squash")),
+		Quiet: Truth(q.Get("q")), NoCache: Truth(q.Get("nocache")), Pull: Truth(q.Get("pull")), Squash: Truth(q.Get("squash")),
 		Limits: Limits{CgroupParent: q.Get("cgroupparent"), CPUs: q.Get("cpusetcpus"), Mems: q.Get("cpusetmems")},
 	}
 	if v := build.BuilderVersion(q.Get("version")); v != "" {
@@ -133,7 +133,8 @@ func (o *Options) check() error {
 	return nil
 }
 
-func truth(text string) bool {
+// Truth is Docker's: everything but "", 0, no, false and none is true.
+func Truth(text string) bool {
 	switch strings.ToLower(strings.TrimSpace(text)) {
 	case "", "0", "no", "false", "none":
 		return false
@@ -207,7 +208,7 @@ func (o *Options) Solve(gateway string) (*controlapi.SolveRequest, error) {
 	default:
 		return nil, invalid("network mode %q not supported by buildkit", o.Network)
 	}
-	if inline := o.Args["BUILDKIT_INLINE_CACHE"]; inline != nil && truth(*inline) {
+	if inline := o.Args["BUILDKIT_INLINE_CACHE"]; inline != nil && Truth(*inline) {
 		req.Cache.Exports = append(req.Cache.Exports, &controlapi.CacheOptionsEntry{Type: "inline"})
 	}
 	if e := o.exporter(); e != nil {

@@ -2,10 +2,10 @@ package service
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +16,9 @@ import (
 	"github.com/moby/moby/api/types/build"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/berth-containers/berth/internal/build/query"
+	"github.com/berth-containers/berth/internal/filters"
 )
 
 // records lists the cache.
@@ -53,7 +56,7 @@ func (s *Service) cache(w http.ResponseWriter, r *http.Request) error {
 
 // prune answers POST /build/prune.
 func (s *Service) prune(w http.ResponseWriter, r *http.Request) error {
-	q, err := pruneRequest(r)
+	q, err := pruneRequest(r.URL.Query(), time.Now())
 	if err != nil {
 		return err
 	}
@@ -70,9 +73,8 @@ func (s *Service) prune(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func pruneRequest(r *http.Request) (*controlapi.PruneRequest, error) {
-	q := r.URL.Query()
-	p := &controlapi.PruneRequest{All: truth(q.Get("all"))}
+func pruneRequest(q url.Values, now time.Time) (*controlapi.PruneRequest, error) {
+	p := &controlapi.PruneRequest{All: query.Truth(q.Get("all"))}
 	for name, into := range map[string]*int64{
 		"keep-storage": &p.ReservedSpace, "reserved-space": &p.ReservedSpace, "max-used-space": &p.MaxUsedSpace, "min-free-space": &p.MinFreeSpace,
 	} {
@@ -84,24 +86,24 @@ func pruneRequest(r *http.Request) (*controlapi.PruneRequest, error) {
 			*into = n
 		}
 	}
-	f, err := parseFilters(q.Get("filters"))
+	f, err := filters.Parse(q.Get("filters"))
 	if err != nil {
 		return nil, err
 	}
 	var conditions []string
-	for name, list := range f {
+	for name, values := range f {
 		switch name {
 		case "until", "unused-for":
-			if len(list) != 1 {
+			if len(values) != 1 {
 				return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("filter %q: give one duration or time", name))
 			}
-			keep, err := since(list[0], time.Now())
+			until, err := filters.Until(filters.Filters{"until": values}, now)
 			if err != nil {
 				return nil, err
 			}
-			p.KeepDuration = int64(keep)
+			p.KeepDuration = int64(now.Sub(until))
 		case "id", "parent", "type", "description", "inuse", "shared", "private":
-			c, err := condition(name, list)
+			c, err := condition(name, slices.Collect(maps.Keys(values)))
 			if err != nil {
 				return nil, err
 			}
@@ -118,23 +120,6 @@ func pruneRequest(r *http.Request) (*controlapi.PruneRequest, error) {
 	return p, nil
 }
 
-// parseFilters reads both forms that clients have had.
-func parseFilters(text string) (map[string][]string, error) {
-	lists := map[string][]string{}
-	if text == "" || json.Unmarshal([]byte(text), &lists) == nil {
-		return lists, nil
-	}
-	var sets map[string]map[string]bool
-	if err := json.Unmarshal([]byte(text), &sets); err != nil {
-		return nil, errdefs.ErrInvalidArgument.WithMessage("invalid filter: " + err.Error())
-	}
-	lists = map[string][]string{}
-	for name, set := range sets {
-		lists[name] = slices.Sorted(maps.Keys(set))
-	}
-	return lists, nil
-}
-
 func condition(name string, values []string) (string, error) {
 	switch {
 	case len(values) > 1:
@@ -145,26 +130,6 @@ func condition(name string, values []string) (string, error) {
 		return name + "~=" + values[0], nil
 	}
 	return name + "==" + values[0], nil
-}
-
-// since is how long ago a time is that was given as such or as a duration.
-func since(text string, now time.Time) (time.Duration, error) {
-	if d, err := time.ParseDuration(text); err == nil {
-		return d, nil
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return 0, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("filter until: %q is neither a duration like 24h nor a time like 2006-01-02T15:04:05Z", text))
-	}
-	return now.Sub(t), nil
-}
-
-func truth(text string) bool {
-	switch strings.ToLower(text) {
-	case "", "0", "no", "false", "none":
-		return false
-	}
-	return true
 }
 
 // pruned is the receiver of what a prune removes.
