@@ -46,7 +46,7 @@ func (e *exporter) Resolve(ctx context.Context, id int, attrs map[string]string)
 	if attrs == nil {
 		attrs = map[string]string{}
 	}
-	list, err := normalize(attrs[string(exptypes.OptKeyName)])
+	list, err := Names(attrs[string(exptypes.OptKeyName)])
 	if err != nil {
 		return nil, err
 	}
@@ -64,8 +64,8 @@ func (e *exporter) Resolve(ctx context.Context, id int, attrs map[string]string)
 	return &instance{ExporterInstance: inner, conn: e.conn, names: list, keep: keep}, nil
 }
 
-// normalize returns the names of an image in their long form, each once.
-func normalize(text string) ([]string, error) {
+// Names are the names in a list of an image's, in their long form, each once.
+func Names(text string) ([]string, error) {
 	var list []string
 	for _, name := range strings.Split(text, ",") {
 		if name == "" || name == "*" {

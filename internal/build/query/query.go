@@ -130,6 +130,9 @@ func (o *Options) check() error {
 		return invalid("multiple outputs are not supported here; docker buildx has them")
 	}
 	o.Tags = slices.DeleteFunc(o.Tags, func(t string) bool { return t == "" })
+	if _, err := exporter.Names(strings.Join(o.Tags, ",")); err != nil {
+		return invalid("%v", err)
+	}
 	return nil
 }
 

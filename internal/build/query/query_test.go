@@ -68,6 +68,7 @@ func TestRefused(t *testing.T) {
 		"memory=much":                         `parameter memory: "much" is not a number`,
 		"labels=x":                            "parameter labels",
 		"platform=a/b/c/d/e":                  "invalid platform",
+		"t=good&t=Bad":                        `invalid image name "Bad"`,
 		"networkmode=mine":                    `network mode "mine" not supported`,
 		"extrahosts=x":                        "invalid host x",
 		"extrahosts=x:y":                      `"y" is not an address`,
