@@ -140,10 +140,8 @@ func complete(ctx context.Context, r cache.ImmutableRef, cfg cacheconfig.RefConf
 	if err != nil {
 		return err
 	}
-	for _, remote := range remotes[:1] {
-		if u, ok := remote.Provider.(cache.Unlazier); ok {
-			return u.Unlazy(ctx)
-		}
+	if u, ok := remotes[0].Provider.(cache.Unlazier); ok {
+		return u.Unlazy(ctx)
 	}
 	return nil
 }
