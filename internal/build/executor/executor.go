@@ -116,7 +116,8 @@ func (e *Executor) prepare(ctx context.Context, id string, s *step, root bk.Moun
 	if err := os.MkdirAll(s.rootfs, 0o711); err != nil {
 		return fmt.Errorf("make the directory of a step: %w", err)
 	}
-	undo.add(func() error { return os.RemoveAll(bundle) })
+	// Not all below: what could not be unmounted is a layer of the cache.
+	undo.add(func() error { return errors.Join(os.Remove(s.rootfs), os.Remove(bundle)) })
 	if err := mountRoot(ctx, s.rootfs, root, undo); err != nil {
 		return err
 	}
