@@ -19,6 +19,7 @@ import (
 
 	"github.com/berth-containers/berth/internal/cli/build/tree"
 	"github.com/berth-containers/berth/internal/cli/env"
+	"github.com/berth-containers/berth/internal/cli/format"
 	"github.com/berth-containers/berth/internal/cli/terminal"
 )
 
@@ -234,7 +235,7 @@ func (o *options) finish(e *env.Env, p *plan, a *answer, view *tree.View) error 
 	o.printWarnings(e, p, view.Warnings())
 	line := "Built"
 	if id != "" {
-		line += " " + shortID(id)
+		line += " " + format.ShortID(id)
 	}
 	if len(o.tags) > 0 {
 		line += " as " + strings.Join(o.tags, ", ")
@@ -245,11 +246,6 @@ func (o *options) finish(e *env.Env, p *plan, a *answer, view *tree.View) error 
 	}
 	fmt.Fprintln(e.Err, line)
 	return nil
-}
-
-func shortID(id string) string {
-	id = strings.TrimPrefix(id, "sha256:")
-	return id[:min(12, len(id))]
 }
 
 // patience bounds what is done for a build that ended.

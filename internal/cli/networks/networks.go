@@ -38,7 +38,9 @@ func CreateCommand(e *env.Env) *cobra.Command {
 			if err := e.Client.Post(cmd.Context(), "/networks/create", nil, c.request, &made); err != nil {
 				return err
 			}
-			e.Warn(nonEmpty(made.Warning))
+			if made.Warning != "" {
+				e.Warn([]string{made.Warning})
+			}
 			fmt.Fprintln(e.Out, made.ID)
 			return nil
 		},
@@ -235,11 +237,4 @@ func DisconnectCommand(e *env.Env) *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&q.Force, "force", "f", false, "Force the container to disconnect from a network")
 	return cmd
-}
-
-func nonEmpty(s string) []string {
-	if s == "" {
-		return nil
-	}
-	return []string{s}
 }
