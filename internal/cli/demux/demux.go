@@ -42,13 +42,15 @@ func Copy(out, errOut io.Writer, src io.Reader) error {
 type demux struct {
 	out, err io.Writer
 
-	header [headerBytes]byte
-	have   int // of the header
-	left   int // of the frame
-	stream stdcopy.StdType
+	header  [headerBytes]byte
+	have    int       // of the header
+	left    int       // of the frame
+	to      io.Writer // of the frame
+	failed  bool      // the frame is the engine's error
+	failure []byte    // that
 
-	to      io.Writer
-	pending []byte // what was read for to
+	pendingTo io.Writer
+	pending   []byte // what was read for pendingTo
 }
 
 // take takes bytes as they come.
@@ -60,33 +62,49 @@ func (d *demux) take(b []byte) error {
 				return err
 			}
 			b, d.left = b[n:], d.left-n
-			continue
+		} else {
+			n := copy(d.header[d.have:], b)
+			b, d.have = b[n:], d.have+n
+			if d.have < headerBytes {
+				return nil
+			}
+			if err := d.begin(); err != nil {
+				return err
+			}
 		}
-		n := copy(d.header[d.have:], b)
-		b, d.have = b[n:], d.have+n
-		if d.have == headerBytes {
-			d.have, d.stream, d.left = 0, stdcopy.StdType(d.header[0]), int(binary.BigEndian.Uint32(d.header[4:]))
+		if d.failed && d.left == 0 {
+			return fmt.Errorf("error from daemon in stream: %s", d.failure)
 		}
 	}
 	return nil
 }
 
-func (d *demux) write(b []byte) error {
-	to := d.out
-	switch d.stream {
+// begin begins the frame that the header tells of.
+func (d *demux) begin() error {
+	d.have, d.left = 0, int(binary.BigEndian.Uint32(d.header[4:]))
+	switch stream := stdcopy.StdType(d.header[0]); stream {
 	case stdcopy.Stdin, stdcopy.Stdout:
+		d.to = d.out
 	case stdcopy.Stderr:
-		to = d.err
+		d.to = d.err
 	case stdcopy.Systemerr:
-		return fmt.Errorf("error from daemon in stream: %s", b)
+		d.failed = true
 	default:
-		return fmt.Errorf("unrecognized stream: %d", d.stream)
+		return fmt.Errorf("unrecognized stream: %d", stream)
 	}
-	if to != d.to || len(d.pending)+len(b) > cap(d.pending) {
+	return nil
+}
+
+func (d *demux) write(b []byte) error {
+	if d.failed {
+		d.failure = append(d.failure, b...)
+		return nil
+	}
+	if d.to != d.pendingTo || len(d.pending)+len(b) > cap(d.pending) {
 		if err := d.flush(); err != nil {
 			return err
 		}
-		d.to = to
+		d.pendingTo = d.to
 	}
 	d.pending = append(d.pending, b...)
 	return nil
@@ -96,7 +114,7 @@ func (d *demux) flush() error {
 	if len(d.pending) == 0 {
 		return nil
 	}
-	_, err := d.to.Write(d.pending)
+	_, err := d.pendingTo.Write(d.pending)
 	d.pending = d.pending[:0]
 	return err
 }

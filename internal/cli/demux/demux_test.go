@@ -2,6 +2,7 @@ package demux
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -38,13 +39,19 @@ func TestDamage(t *testing.T) {
 func FuzzCopy(f *testing.F) {
 	f.Add([]byte(frame(1, "a")+frame(2, strings.Repeat("b", 100_000))), 7)
 	f.Add([]byte(frame(3, "x")), 1)
+	f.Add([]byte(frame(1, "a")+frame(3, "no disk")), 2)
+	f.Add([]byte(frame(3, "no disk")[:12]), 2)
+	f.Add([]byte(frame(9, "")), 2)
 	f.Add([]byte(frame(1, "")+"\x01"), 3)
 	f.Fuzz(func(t *testing.T, in []byte, size int) {
 		var out, errOut, wantOut, wantErr strings.Builder
 		err := Copy(&out, &errOut, &slow{in, max(1, size%1000)})
 		_, want := stdcopy.StdCopy(&wantOut, &wantErr, strings.NewReader(string(in)))
-		// What is cut short is no error to the other.
-		if want == nil && err == nil && (out.String() != wantOut.String() || errOut.String() != wantErr.String()) {
+		cut := errors.Is(err, io.ErrUnexpectedEOF) // no error to the other
+		if cut != (want == nil && err != nil) || want != nil && (err == nil || err.Error() != want.Error()) {
+			t.Errorf("%v, want %v", err, want)
+		}
+		if !strings.HasPrefix(out.String(), wantOut.String()) || !strings.HasPrefix(errOut.String(), wantErr.String()) || want == nil && err == nil && (out.String() != wantOut.String() || errOut.String() != wantErr.String()) {
 			t.Errorf("%v: %q %q, want %q %q", err, out.String(), errOut.String(), wantOut.String(), wantErr.String())
 		}
 	})
