@@ -38,12 +38,24 @@ func parsed(t *testing.T, in string, environment map[string]string, args ...stri
 			b.WriteString(name + "=" + value + "\n")
 		}
 	}
-	for _, x := range p.solve.Exports {
-		b.WriteString("> " + x.Type)
-		for _, name := range slices.Sorted(maps.Keys(x.Attrs)) {
-			b.WriteString(" " + name + "=" + x.Attrs[name])
+	line := func(mark, kind string, attrs map[string]string) {
+		b.WriteString(mark + " " + kind)
+		for _, name := range slices.Sorted(maps.Keys(attrs)) {
+			b.WriteString(" " + name + "=" + attrs[name])
 		}
 		b.WriteString("\n")
+	}
+	for _, x := range p.solve.Exports {
+		line(">", x.Type, x.Attrs)
+	}
+	for _, x := range p.solve.CacheImports {
+		line("cache from", x.Type, x.Attrs)
+	}
+	for _, x := range p.solve.CacheExports {
+		line("cache to", x.Type, x.Attrs)
+	}
+	for _, a := range p.solve.AllowedEntitlements {
+		b.WriteString("allow " + a + "\n")
 	}
 	return b.String()
 }
@@ -97,7 +109,9 @@ func TestPlan(t *testing.T) {
 		{"--secret id=s,file=secret .", `--secret id=s,file=secret: there is no field "file": it has id, src, env and type`},
 		{"--secret id=s,src=nothing .", "read a secret"},
 		{"--build-context l=nothing .", "--build-context l=nothing: there is no folder nothing"},
-		{"--cache-from user/app --cache-to type=inline .", base + "> moby\n"},
+		{"--cache-from user/app --cache-to type=inline .", base + "> moby\ncache from registry ref=user/app\ncache to inline\n"},
+		{"--cache-to type=local,dest=x,mode=max --build-arg BUILDKIT_INLINE_CACHE=1 .", "build-arg:BUILDKIT_INLINE_CACHE=1\n" + base + "> moby\ncache to local dest=x mode=max\ncache to inline\n"},
+		{"--network host --allow security.insecure .", base + "force-network-mode=host\n> moby\nallow security.insecure\nallow network.host\n"},
 		{"--cache-to src=x .", "--cache-to src=x: name a type"},
 		{"--check .", base + "frontend.caps=moby.buildkit.frontend.subrequests\nrequestid=frontend.lint\n"},
 		{"--call outline,format=json .", `invalid field "outline"`},

@@ -118,6 +118,7 @@ func TestView(t *testing.T) {
 	done := make(chan struct{})
 	go func() { v.Show(status); close(done) }()
 	status <- &client.SolveStatus{Vertexes: []*client.Vertex{vertex("[1/1] RUN x", at(0), nil)}}
+	status <- &client.SolveStatus{} // taken: the one before is shown
 	v.Pause()
 	status <- &client.SolveStatus{Vertexes: []*client.Vertex{vertex("[1/1] RUN x", at(0), at(1))}}
 	close(status)
