@@ -135,8 +135,8 @@ func (c buildCase) check(t *testing.T, p *place, b builder) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := difference(string(want), got); diff != "" {
-		t.Errorf("%s (- expected, + got):\n%s", c.shows, diff)
+	if got != string(want) {
+		t.Errorf("%s (- expected, + got; nothing: in another order)\n%s", c.shows, difference(string(want), got))
 	}
 }
 

@@ -230,8 +230,10 @@ func (u user) increment(t *testing.T) {
 func (u user) interrupt(t *testing.T) {
 	u.put(t, "Dockerfile", "FROM busybox\nRUN echo begun; exec sleep 4711\n")
 	cmd := u.command("--progress", "plain", ".")
-	r, w := io.Pipe()
-	cmd.Stderr = w
+	r, err := cmd.StderrPipe() // it ends with the client
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -250,11 +252,9 @@ func (u user) interrupt(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	rest := make(chan string, 1)
-	go func() { b, _ := io.ReadAll(r); rest <- string(b) }()
-	err := cmd.Wait()
-	w.Close()
-	if text := <-rest; cmd.ProcessState.ExitCode() != 130 || !strings.Contains(text, "interrupted") {
+	text, _ := io.ReadAll(r)
+	err = cmd.Wait()
+	if cmd.ProcessState.ExitCode() != 130 || !strings.Contains(string(text), "interrupted") {
 		t.Errorf("it ended by %v\n%s", err, text)
 	}
 	harness.Eventually(t, "the step to end", func() bool { return harness.Find("sleep", "4711") == 0 })
@@ -307,7 +307,7 @@ func (u user) onTerminal(t *testing.T, args []string, prompt, keys string) strin
 	return screen.String()
 }
 
-// A secret is in no file of the engine's, and in no command line.
+// A secret is in no file of the engine's.
 func (u user) secret(t *testing.T) {
 	const text = "correct horse battery"
 	u.put(t, "token", text)
