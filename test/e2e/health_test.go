@@ -60,18 +60,24 @@ func TestHealth(t *testing.T) {
 			t.Errorf("events: %s", told)
 		}
 		// The next engine goes on with what this one found.
+		run("--name", "calm", "--health-cmd", "true", "--health-interval", "1h", "--health-start-period", "1h", "--health-start-interval", "100ms", "busybox", "sleep", "300")
+		is("calm", "healthy")
+		calm := e.OK("inspect", "-f", "{{json .State.Health}}", "calm") // it is not probed again
 		log := e.OK("inspect", "-f", "{{(index .State.Health.Log 0).Start}}", "wrong")
 		e.Kill()
 		e.Start()
 		if got := status("good"); got != "healthy" {
 			t.Errorf("after kill -9 good is %s", got)
 		}
-		if now := e.OK("inspect", "-f", "{{(index .State.Health.Log 0).Start}}", "wrong"); now < log || now[:11] != log[:11] {
+		if now := e.OK("inspect", "-f", "{{(index .State.Health.Log 0).Start}}", "wrong"); now < log {
 			t.Errorf("the log of wrong began at %s, after kill -9 at %s", log, now)
+		}
+		if now := e.OK("inspect", "-f", "{{json .State.Health}}", "calm"); now != calm {
+			t.Errorf("the health of calm was %s, after kill -9 %s", calm, now)
 		}
 		e.OK("stop", "-t", "0", "good")
 		is("good", "unhealthy")
-		e.OK("rm", "-f", "good", "slow", "wrong", "patient", "none")
+		e.OK("rm", "-f", "good", "slow", "wrong", "patient", "none", "calm")
 	})
 }
 
