@@ -50,8 +50,10 @@ func (s *Spec) judge(o Operation, status int, header http.Header, body []byte) e
 	switch {
 	case schema == nil && status == http.StatusNoContent && len(body) > 0:
 		return fmt.Errorf("a body that is not described: %.80q", body)
-	case schema == nil || !strings.HasSuffix(kind, "json"):
+	case schema == nil, strings.HasPrefix(kind, streamType), described.Value.Content[kind] != nil && !strings.HasSuffix(kind, "json"):
 		return nil
+	case !strings.HasSuffix(kind, "json"):
+		return fmt.Errorf("a body of type %q, which is not described", kind)
 	}
 	return s.shape(o, schema, body)
 }

@@ -35,4 +35,9 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s %s %d %s: %v", row.method, row.path, row.status, row.body, err)
 		}
 	}
+	for kind, described := range map[string]bool{"text/plain": false, "": false, "application/vnd.docker.raw-stream": true} {
+		if err := l.Judge("GET", "/containers/json", 200, http.Header{"Content-Type": {kind}}, []byte(`[]`)); (err == nil) != described {
+			t.Errorf("a list told as %q: %v", kind, err)
+		}
+	}
 }

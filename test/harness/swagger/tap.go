@@ -113,5 +113,8 @@ func (t Transport) readAnswers(from io.Reader, asked <-chan *http.Request) {
 }
 
 func isStream(resp *http.Response) bool {
-	return resp.StatusCode == http.StatusSwitchingProtocols || strings.HasPrefix(resp.Header.Get("Content-Type"), "application/vnd.docker.")
+	return resp.StatusCode == http.StatusSwitchingProtocols || strings.HasPrefix(resp.Header.Get("Content-Type"), streamType)
 }
+
+// streamType begins the types of what a process writes.
+const streamType = "application/vnd.docker."
