@@ -64,16 +64,8 @@ type (
 // takeInput copies from the client until it sends no more, and returns whether
 // it can still be there.
 func takeInput(c *Conn, p Process, o JoinOptions) bool {
-	var dst io.Writer = io.Discard
-	if o.Stdin {
-		dst = p
-	}
-	var src io.Reader = onlyReader{c}
-	if o.Stdin && len(o.DetachKeys) > 0 {
-		src = &escape{src: c, keys: o.DetachKeys}
-	}
 	buf := make([]byte, inBytes)
-	_, err := io.CopyBuffer(onlyWriter{dst}, src, buf)
+	err := copyInput(c, p, o, buf)
 	if errors.Is(err, errDetached) {
 		return false
 	}
@@ -85,4 +77,19 @@ func takeInput(c *Conn, p Process, o JoinOptions) bool {
 		_ = p.CloseWrite()
 	}
 	return !c.waitGone()
+}
+
+// copyInput copies what a client sends to where it belongs, until it ends or the
+// detach keys come.
+func copyInput(client io.Reader, p Process, o JoinOptions, buf []byte) error {
+	var dst io.Writer = io.Discard
+	if o.Stdin {
+		dst = p
+	}
+	src := client
+	if o.Stdin && len(o.DetachKeys) > 0 {
+		src = &escape{src: client, keys: o.DetachKeys}
+	}
+	_, err := io.CopyBuffer(onlyWriter{dst}, onlyReader{src}, buf)
+	return err
 }

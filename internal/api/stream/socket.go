@@ -83,20 +83,13 @@ func JoinSocket(ctx context.Context, s *Socket, p Process, o JoinOptions) {
 	defer stop()
 	var input sync.WaitGroup
 	input.Go(func() {
-		var dst io.Writer = io.Discard
-		if o.Stdin {
-			dst = p
-		}
-		var src io.Reader = s
-		if o.Stdin && len(o.DetachKeys) > 0 {
-			src = &escape{src: s, keys: o.DetachKeys}
-		}
-		_, err := io.CopyBuffer(onlyWriter{dst}, onlyReader{src}, make([]byte, inBytes))
+		buf := make([]byte, inBytes)
+		err := copyInput(s, p, o, buf)
 		if err == nil && o.Stdin && !o.TTY {
 			_ = p.CloseWrite()
 		}
 		if err != nil && !errors.Is(err, errDetached) { // the process reads no more
-			_, _ = io.CopyBuffer(onlyWriter{io.Discard}, onlyReader{s}, make([]byte, inBytes))
+			_, _ = io.CopyBuffer(onlyWriter{io.Discard}, onlyReader{s}, buf)
 		}
 		p.Close()
 	})
